@@ -1,0 +1,6 @@
+//! Ferroflow, a drop-in MLflow tracking server. The map of its rooms, in the order in which they may
+//! import one another:
+//!
+//! - [`domain`]: what MLflow means: rules, limits, errors.
+
+pub mod domain;

@@ -1,0 +1,2 @@
+//! The `ferroflow` program: hands its arguments to [`ferroflow`].
+fn main() {}
