@@ -1,2 +1,156 @@
-//! t
-fn main() {}
+//! Compiles `proto/*.proto` to Rust and puts MLflow's JSON rules on the messages as serde attributes.
+//! The rules themselves are in `src/proto/json.rs`; here is only which field gets which.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+use prost_types::field_descriptor_proto::{Label, Type};
+use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorSet};
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    println!("cargo:rerun-if-changed=proto");
+    let mut files: Vec<PathBuf> =
+        fs::read_dir("proto")?.map(|e| e.map(|e| e.path())).collect::<Result<_, _>>()?;
+    files.sort();
+    let set = protox::compile(&files, ["proto"])?;
+
+    let mut config = prost_build::Config::new();
+    config.message_attribute(".", "#[derive(serde::Serialize, serde::Deserialize)] #[serde(default)]");
+    let mut impls = String::new();
+    for_each_type(&set, |path, rust, kind| match kind {
+        Kind::Message(message) => {
+            for field in &message.field {
+                config.field_attribute(format!("{path}.{}", field.name()), serde_attribute(field));
+            }
+            impls.push_str(&fields_impl(rust, message));
+        }
+        Kind::Enum => impls.push_str(&enumeration_impl(rust)),
+    });
+    config.compile_fds(set)?;
+    fs::write(Path::new(&env::var("OUT_DIR")?).join("impls.rs"), impls)?;
+    Ok(())
+}
+
+enum Kind<'a> {
+    Message(&'a DescriptorProto),
+    Enum,
+}
+
+/// Calls `visit` with the proto path, the Rust path and the descriptor of every message and enum.
+fn for_each_type(set: &FileDescriptorSet, mut visit: impl FnMut(&str, &str, Kind<'_>)) {
+    fn walk(
+        message: &DescriptorProto,
+        path: &str,
+        module: &str,
+        visit: &mut impl FnMut(&str, &str, Kind<'_>),
+    ) {
+        let path = format!("{path}.{}", message.name());
+        visit(&path, &format!("{module}{}", message.name()), Kind::Message(message));
+        let module = format!("{module}{}::", snake_case(message.name()));
+        for nested in &message.nested_type {
+            walk(nested, &path, &module, visit);
+        }
+        for nested in &message.enum_type {
+            let path = format!("{path}.{}", nested.name());
+            visit(&path, &format!("{module}{}", nested.name()), Kind::Enum);
+        }
+    }
+    for file in &set.file {
+        let package = format!(".{}", file.package());
+        for message in &file.message_type {
+            walk(message, &package, "", &mut visit);
+        }
+        for item in &file.enum_type {
+            visit(&format!("{package}.{}", item.name()), item.name(), Kind::Enum);
+        }
+    }
+}
+
+fn serde_attribute(field: &FieldDescriptorProto) -> String {
+    let mut attributes = Vec::new();
+    if camel_case(field.name()) != field.name() {
+        attributes.push(format!("alias = \"{}\"", camel_case(field.name())));
+    }
+    if field.label() == Label::Repeated {
+        attributes.push("skip_serializing_if = \"Vec::is_empty\"".to_owned());
+        attributes.push("deserialize_with = \"crate::proto::json::list\"".to_owned());
+        return format!("#[serde({})]", attributes.join(", "));
+    }
+    attributes.push("skip_serializing_if = \"Option::is_none\"".to_owned());
+    match field.r#type() {
+        Type::Int64 => attributes.push("deserialize_with = \"crate::proto::json::int64\"".to_owned()),
+        Type::Int32 => attributes.push("deserialize_with = \"crate::proto::json::int32\"".to_owned()),
+        Type::Double => attributes.push("with = \"crate::proto::json::double\"".to_owned()),
+        Type::Enum => {
+            let name = field.type_name().trim_start_matches(".mlflow.");
+            attributes.push(format!("with = \"crate::proto::json::Named::<crate::proto::{name}>\""));
+        }
+        _ => {}
+    }
+    format!("#[serde({})]", attributes.join(", "))
+}
+
+/// Implements `Fields`: what the reader of requests must know of a message.
+fn fields_impl(rust: &str, message: &DescriptorProto) -> String {
+    let mut table = String::new();
+    let mut arms = String::new();
+    for field in &message.field {
+        let (name, rust_name) = (field.name(), rust_field_name(field.name()));
+        let repeated = field.label() == Label::Repeated;
+        let kind = match (repeated, field.r#type()) {
+            (true, _) => "Repeated",
+            (false, Type::Bool) => "Bool",
+            (false, _) => "Single",
+        };
+        let _ = write!(table, "(\"{name}\", FieldKind::{kind}), ");
+        let test = match (repeated, field.r#type()) {
+            (true, _) => format!("!self.{rust_name}.is_empty()"),
+            (false, Type::String) => format!("self.{rust_name}.as_ref().is_some_and(|s| !s.is_empty())"),
+            (false, _) => format!("self.{rust_name}.is_some()"),
+        };
+        let _ = write!(arms, "\"{name}\" => {test}, ");
+    }
+    format!(
+        "impl Fields for {rust} {{\n    const FIELDS: &'static [(&'static str, FieldKind)] = &[{table}];\n    \
+         fn is_set(&self, field: &str) -> bool {{ match field {{ {arms}_ => false }} }}\n}}\n"
+    )
+}
+
+fn enumeration_impl(rust: &str) -> String {
+    format!(
+        "impl Enumeration for {rust} {{\n    fn name(self) -> &'static str {{ self.as_str_name() }}\n    \
+         fn from_name(name: &str) -> Option<Self> {{ Self::from_str_name(name) }}\n}}\n"
+    )
+}
+
+fn rust_field_name(name: &str) -> String {
+    if matches!(name, "type" | "match" | "ref" | "use") { format!("r#{name}") } else { name.to_owned() }
+}
+
+fn camel_case(name: &str) -> String {
+    let mut out = String::new();
+    let mut upper = false;
+    for c in name.chars() {
+        match c {
+            '_' => upper = true,
+            c if upper => {
+                out.push(c.to_ascii_uppercase());
+                upper = false;
+            }
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+fn snake_case(name: &str) -> String {
+    let mut out = String::new();
+    for (i, c) in name.chars().enumerate() {
+        if c.is_ascii_uppercase() && i > 0 {
+            out.push('_');
+        }
+        out.push(c.to_ascii_lowercase());
+    }
+    out
+}

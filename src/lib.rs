@@ -1,6 +1,8 @@
 //! Ferroflow, a drop-in MLflow tracking server. The map of its rooms, in the order in which they may
 //! import one another:
 //!
+//! - [`proto`]: the messages of the protocol and their JSON form.
 //! - [`domain`]: what MLflow means: rules, limits, errors.
 
 pub mod domain;
+pub mod proto;
