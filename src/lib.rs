@@ -1,8 +1,12 @@
 //! Ferroflow, a drop-in MLflow tracking server. The map of its rooms, in the order in which they may
 //! import one another:
 //!
-//! - [`proto`]: the messages of the protocol and their JSON form.
-//! - [`domain`]: what MLflow means: rules, limits, errors.
+//! - [`proto`] — the messages of the protocol and their JSON form.
+//! - [`domain`] — what MLflow means: rules, limits, errors.
+//! - [`store`] — the database.
+//! - [`api`] — HTTP.
 
+pub mod api;
 pub mod domain;
 pub mod proto;
+pub mod store;

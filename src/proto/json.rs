@@ -1,5 +1,5 @@
 //! Protobuf messages as MLflow writes and reads them in JSON. Most of the rules are serde attributes that
-//! `build.rs` puts on the fields: snake_case names (camelCase is read as well), unset fields and empty lists
+//! `build.rs` puts on the fields: `snake_case` names (`camelCase` is read as well), unset fields and empty lists
 //! left out, unknown fields ignored, `null` read as unset. Here are the rules for numbers and enums.
 //!
 //! Upstream: `google.protobuf.json_format.ParseDict`, `mlflow.utils.proto_json_utils.message_to_json`.
@@ -125,7 +125,11 @@ pub(crate) mod double {
 pub(crate) struct Named<T>(PhantomData<T>);
 
 impl<T: Enumeration> Named<T> {
-    #[expect(clippy::ref_option, reason = "serde hands over the field by reference")]
+    #[expect(
+        clippy::ref_option,
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde hands over the field by reference"
+    )]
     pub(crate) fn serialize<S: Serializer>(value: &Option<i32>, s: S) -> Result<S::Ok, S::Error> {
         match value.map(|v| (v, T::try_from(v))) {
             None => s.serialize_none(),

@@ -33,7 +33,7 @@ pub trait Enumeration: TryFrom<i32> + Copy + Into<i32> {
     fn from_name(name: &str) -> Option<Self>;
 }
 
-#[expect(missing_docs, clippy::pedantic, reason = "generated")]
+#[expect(missing_docs, clippy::all, clippy::pedantic, reason = "generated")]
 mod generated {
     use super::{Enumeration, FieldKind, Fields};
 

@@ -1,0 +1,80 @@
+//! Answers: messages as JSON, errors in MLflow's JSON shape.
+
+use actix_web::body::BoxBody;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{ContentType, RETRY_AFTER};
+use actix_web::{HttpRequest, HttpResponse, Responder, ResponseError};
+use serde::Serialize;
+use tracing::{error, warn};
+
+use crate::domain::{Error, ErrorCode};
+
+/// What a handler returns: a message, sent as JSON, or an error.
+pub type Reply<T> = Result<Json<T>, Error>;
+
+/// A message that is sent as JSON.
+#[derive(Debug)]
+pub struct Json<T>(pub T);
+
+/// Replies with `message`.
+pub fn json<T>(message: T) -> Reply<T> {
+    Ok(Json(message))
+}
+
+/// Replies `{}`.
+pub fn empty<T: Default>() -> Reply<T> {
+    json(T::default())
+}
+
+impl<T: Serialize> Responder for Json<T> {
+    type Body = BoxBody;
+
+    fn respond_to(self, _request: &HttpRequest) -> HttpResponse {
+        match serde_json::to_vec(&self.0) {
+            Ok(body) => HttpResponse::Ok().content_type(ContentType::json()).body(body),
+            Err(e) => Error::internal(e).error_response(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct ErrorBody<'a> {
+    error_code: &'static str,
+    message: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sqlstate: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error_class: Option<&'static str>,
+}
+
+impl ResponseError for Error {
+    fn status_code(&self) -> StatusCode {
+        StatusCode::from_u16(self.code.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        log(self);
+        let classification = self.code.classification();
+        let body = ErrorBody {
+            error_code: self.code.name(),
+            message: &self.message,
+            sqlstate: classification.map(|c| c.0),
+            error_class: classification.map(|c| c.1),
+        };
+        let mut response = HttpResponse::build(self.status_code());
+        if self.code == ErrorCode::TemporarilyUnavailable {
+            response.insert_header((RETRY_AFTER, "1"));
+        }
+        response.json(body)
+    }
+}
+
+/// Logs what went wrong on the server's side, once, with its cause.
+fn log(error: &Error) {
+    let cause = error.source.as_ref().map(tracing::field::display);
+    match error.code {
+        ErrorCode::InternalError => error!(cause, "{error}"),
+        ErrorCode::TemporarilyUnavailable => warn!(cause, "{error}"),
+        _ => tracing::debug!(cause, "{error}"),
+    }
+}

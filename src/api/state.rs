@@ -1,0 +1,14 @@
+//! What every handler can reach.
+
+use actix_web::web::Data;
+
+use crate::store::Store;
+
+/// The state shared by all workers, as handlers take it.
+pub type App = Data<AppState>;
+
+/// The parts of a running server.
+pub struct AppState {
+    /// The database.
+    pub store: Store,
+}

@@ -1,0 +1,132 @@
+//! The database. Everything goes through two doors, [`Store::read`] and [`Store::write`]: a closure with a
+//! connection, run on a database thread. Each file beside this one has the queries of one resource; `schema.rs`
+//! the tables; `dialect.rs` what the two databases say differently; `doors.rs` the threads.
+
+pub mod conn;
+pub mod dialect;
+mod doors;
+pub mod error;
+pub mod uri;
+
+use std::sync::Arc;
+
+use crossbeam_channel::Receiver;
+use tokio::sync::oneshot;
+use tracing::Span;
+
+use crate::domain::{Error, Result};
+pub use crate::each;
+use conn::{Access, Conn, ConnSettings};
+use dialect::Dialect;
+use doors::{GroupedWrite, Pending, Queue, Session, Task, run_groups, run_tasks};
+use uri::DatabaseUri;
+
+/// How many threads and how long the queues.
+#[derive(Debug, Clone)]
+pub struct StoreSettings {
+    /// Database threads, each with one connection. On SQLite these read; one more writes. More than the
+    /// database has cores for only adds waiting; too few let slow searches hold up quick reads.
+    pub threads: usize,
+    /// Work that may wait for a thread before requests are refused with 503. Too high and an overload shows
+    /// as timeouts; too low and bursts are refused.
+    pub queue: usize,
+    /// Settings of every connection.
+    pub conn: ConnSettings,
+}
+
+impl Default for StoreSettings {
+    fn default() -> Self {
+        Self { threads: 8, queue: 4096, conn: ConnSettings::default() }
+    }
+}
+
+/// The door to the database. Dropping it ends its threads after the work that was accepted.
+pub struct Store {
+    dialect: Dialect,
+    tasks: Queue<Task>,
+    /// Only on SQLite, which has one writer.
+    writes: Option<Queue<Box<dyn GroupedWrite>>>,
+}
+
+impl Store {
+    /// Starts the database threads; connections are opened when first needed. The schema must be there:
+    /// see `migrate.rs`.
+    pub fn open(uri: DatabaseUri, settings: &StoreSettings) -> Result<Self> {
+        let dialect = uri.dialect();
+        let (uri, conn) = (Arc::new(uri), Arc::new(settings.conn.clone()));
+        let session = move |access| Session::new(&uri, access, &conn);
+        let writes = match dialect {
+            Dialect::Postgres => None,
+            Dialect::Sqlite => {
+                let session = session.clone();
+                let body = move |queue: &Receiver<_>| run_groups(session(Access::Write), queue);
+                Some(Queue::start("sqlite-writer", 1, settings.queue, body)?)
+            }
+        };
+        let access = if writes.is_some() { Access::Read } else { Access::Write };
+        let body = move |queue: &Receiver<_>| run_tasks(session(access), queue);
+        Ok(Self { dialect, tasks: Queue::start("database", settings.threads, settings.queue, body)?, writes })
+    }
+
+    /// Returns which database this is.
+    pub const fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// Returns how many pieces of work wait for a database thread.
+    pub fn queue_length(&self) -> usize {
+        self.tasks.len() + self.writes.as_ref().map_or(0, Queue::len)
+    }
+
+    /// Runs `f` on a reading connection, outside a transaction. `f` may run more than once: after the
+    /// connection was lost it runs again on a fresh one.
+    ///
+    /// # Errors
+    /// Those of `f`; `TEMPORARILY_UNAVAILABLE` when the queue is full or the database away.
+    pub async fn read<T, F>(&self, f: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Fn(&mut Conn) -> Result<T> + Send + 'static,
+    {
+        self.run(move |session| session.read(&f)).await
+    }
+
+    /// Runs `f` in one transaction and returns after its commit: all of it happened, or nothing. `f` may run
+    /// more than once (after a deadlock, after a lost connection), always against the state of its own
+    /// transaction.
+    ///
+    /// # Errors
+    /// Those of `f`, which undo the transaction; `TEMPORARILY_UNAVAILABLE` as for [`Store::read`].
+    pub async fn write<T, F>(&self, f: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Fn(&mut Conn) -> Result<T> + Send + 'static,
+    {
+        let Some(writes) = &self.writes else { return self.run(move |session| session.write(&f)).await };
+        let (pending, answer) = Pending::new(f);
+        writes.submit(Box::new(pending))?;
+        answer.await.map_err(gone)?
+    }
+
+    async fn run<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Session) -> Result<T> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let span = Span::current();
+        self.tasks.submit(Box::new(move |session| {
+            let _entered = span.enter();
+            // A client that hung up while its request waited needs no answer.
+            if !reply.is_closed() {
+                drop(reply.send(work(session)));
+            }
+        }))?;
+        answer.await.map_err(gone)?
+    }
+}
+
+/// The error of a caller whose database thread ended without an answer: it panicked.
+fn gone(_: oneshot::error::RecvError) -> Error {
+    Error::internal("a database thread gave no answer")
+}
