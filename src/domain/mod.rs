@@ -2,5 +2,10 @@
 
 pub mod artifact_uri;
 pub mod error;
+pub mod experiment;
+pub mod python;
+pub mod run;
+pub mod time;
+pub mod validate;
 
 pub use error::{Error, ErrorCode, Result};

@@ -1,0 +1,213 @@
+//! Every limit on what a client may send, once, with stock's messages.
+//!
+//! Lengths are counted in characters, as Python counts them. Upstream: `mlflow.utils.validation`.
+
+use super::python;
+use super::{Error, Result};
+
+/// Longest key of a metric, param or tag.
+pub const MAX_KEY_LENGTH: usize = 250;
+/// Longest value of a param; longer ones are cut.
+pub const MAX_PARAM_VALUE_LENGTH: usize = 6000;
+/// Longest value of a run's tag; longer ones are cut.
+pub const MAX_TAG_VALUE_LENGTH: usize = 8000;
+/// Longest name of an experiment.
+pub const MAX_EXPERIMENT_NAME_LENGTH: usize = 500;
+/// Longest value of an experiment's tag.
+pub const MAX_EXPERIMENT_TAG_VALUE_LENGTH: usize = 20_000;
+/// Longest artifact location of an experiment, unless set otherwise.
+pub const MAX_ARTIFACT_LOCATION_LENGTH: usize = 2048;
+/// Most metrics in one batch.
+pub const MAX_METRICS_PER_BATCH: usize = 1000;
+/// Most params, and most tags, in one batch.
+pub const MAX_PARAMS_TAGS_PER_BATCH: usize = 100;
+/// Most metrics, params and tags together in one batch.
+pub const MAX_ENTITIES_PER_BATCH: usize = 1000;
+
+/// Whether params and tags that are too long are cut (stock's default) or refused.
+///
+/// Upstream: `MLFLOW_TRUNCATE_LONG_VALUES`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LongValues {
+    /// Cut to the limit.
+    #[default]
+    Truncate,
+    /// Refuse with `INVALID_PARAMETER_VALUE`.
+    Refuse,
+}
+
+/// Composes stock's message about an invalid value.
+pub fn invalid_value(path: &str, value: &str, reason: &str) -> Error {
+    let value = python::json_string(value);
+    Error::invalid(format!("Invalid value {value} for parameter '{path}' supplied: {reason}"))
+}
+
+/// Checks the key of a metric, param or tag: only allowed characters, and no path but itself.
+///
+/// # Errors
+/// `INVALID_PARAMETER_VALUE`, with `path` as the name of the parameter.
+pub fn key(key: &str, path: &str) -> Result<()> {
+    if !key.strip_suffix('\n').unwrap_or(key).chars().all(is_key_character) {
+        return Err(invalid_value(
+            path,
+            key,
+            "Names may only contain alphanumerics, underscores (_), dashes (-), periods (.), spaces ( ), \
+             colon(:) and slashes (/).",
+        ));
+    }
+    let normal = normalize_path(key);
+    if normal == key && normal != "." && !normal.starts_with("..") && !normal.starts_with('/') {
+        return Ok(());
+    }
+    let reason = format!(
+        "Names may be treated as files in certain cases, and must not resolve to other names when treated as \
+         such. This name would resolve to {}",
+        python::repr(&normal)
+    );
+    Err(invalid_value(path, key, &reason))
+}
+
+fn is_key_character(c: char) -> bool {
+    c.is_alphanumeric() || matches!(c, '/' | '_' | '.' | '-' | ' ' | ':')
+}
+
+/// Resolves `.`, `..` and doubled slashes by text alone. Upstream: Python's `posixpath.normpath`.
+pub fn normalize_path(path: &str) -> String {
+    let root = match path {
+        "" => return ".".into(),
+        p if p.starts_with("//") && !p.starts_with("///") => "//",
+        p if p.starts_with('/') => "/",
+        _ => "",
+    };
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." if parts.last().is_some_and(|p| *p != "..") => {
+                parts.pop();
+            }
+            ".." if !root.is_empty() => {}
+            part => parts.push(part),
+        }
+    }
+    let joined = format!("{root}{}", parts.join("/"));
+    if joined.is_empty() { ".".into() } else { joined }
+}
+
+/// Checks that `value` has at most `limit` characters.
+///
+/// # Errors
+/// `INVALID_PARAMETER_VALUE`, with `name` in the message.
+pub fn length(name: &str, limit: usize, value: &str) -> Result<()> {
+    if value.len() <= limit || value.chars().count() <= limit { Ok(()) } else { Err(too_long(name, limit)) }
+}
+
+/// Returns `value`, cut to `limit` characters where `long` says so.
+///
+/// # Errors
+/// `INVALID_PARAMETER_VALUE` for a value that is too long and may not be cut.
+pub fn cut(name: &str, limit: usize, mut value: String, long: LongValues) -> Result<String> {
+    if value.len() <= limit {
+        return Ok(value);
+    }
+    if let Some((end, _)) = value.char_indices().nth(limit) {
+        if long == LongValues::Refuse {
+            return Err(too_long(name, limit));
+        }
+        value.truncate(end);
+    }
+    Ok(value)
+}
+
+fn too_long(name: &str, limit: usize) -> Error {
+    Error::invalid(format!("'{name}' exceeds the maximum length of {limit} characters"))
+}
+
+/// Checks the form of a run id.
+pub fn run_id(id: &str) -> Result<()> {
+    let mut chars = id.strip_suffix('\n').unwrap_or(id).chars();
+    let first = chars.next().is_some_and(|c| c.is_ascii_alphanumeric());
+    let rest = chars.try_fold(1, |n, c| (c.is_alphanumeric() || matches!(c, '_' | '-')).then_some(n + 1));
+    if first && rest.is_some_and(|n| n <= 256) {
+        return Ok(());
+    }
+    Err(Error::invalid(format!("Invalid value {} for parameter 'run_id' supplied.", python::json_string(id))))
+}
+
+/// Checks the number of things in one batch.
+pub fn batch_limit(what: &str, limit: usize, count: usize) -> Result<()> {
+    if count <= limit {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "A batch logging request can contain at most {limit} {what}. Got {count} {what}. Please split up {what} \
+         across multiple requests and try again."
+    )))
+}
+
+/// Reads an experiment id.
+///
+/// # Errors
+/// `INVALID_PARAMETER_VALUE` for anything but a whole number.
+pub fn experiment_id(text: &str) -> Result<i32> {
+    let invalid =
+        || Error::invalid(format!("Invalid experiment ID '{text}'. Experiment ID must be a valid integer."));
+    let number: i128 = text.trim().replace('_', "").parse().map_err(|_e| invalid())?;
+    // No experiment has an id beyond the column's type; such a one does not exist.
+    i32::try_from(number).map_err(|_e| Error::not_found(format!("No Experiment with id={number} exists")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_that_are_other_paths_are_refused() {
+        for good in ["a", "a/b", "a.b", "a b:c-d_e", "é", "日本", "...", "a\n"] {
+            let is_ok = key(good, "key").is_ok();
+            assert_eq!(is_ok, good != "...", "{good}");
+        }
+        for (bad, resolves_to) in [
+            ("", "'.'"),
+            (".", "'.'"),
+            ("..", "'..'"),
+            ("../bad", "'../bad'"),
+            ("/a", "'/a'"),
+            ("a//b", "'a/b'"),
+            ("a/", "'a'"),
+            ("a/./b", "'a/b'"),
+            ("a/../b", "'b'"),
+        ] {
+            let message = key(bad, "key").unwrap_err().message;
+            assert!(message.ends_with(&format!("would resolve to {resolves_to}")), "{bad}: {message}");
+        }
+        for bad in ["a,b", "a\tb", "a@b", "a\0", "a(b)"] {
+            let message = key(bad, "key").unwrap_err().message;
+            assert!(message.contains("Names may only contain alphanumerics"), "{bad}: {message}");
+        }
+    }
+
+    #[test]
+    fn long_values_are_cut_by_characters() {
+        let cut_to = |text: &str| cut("v", 3, text.into(), LongValues::Truncate).unwrap();
+        assert_eq!(cut_to("ab"), "ab");
+        assert_eq!(cut_to("abcd"), "abc");
+        assert_eq!(cut_to("日本語"), "日本語");
+        assert_eq!(cut_to("日本語だ"), "日本語");
+        assert!(cut("v", 3, "abcd".into(), LongValues::Refuse).is_err());
+        assert!(length("v", 3, "日本語").is_ok());
+        assert!(length("v", 3, "日本語だ").is_err());
+    }
+
+    #[test]
+    fn ids_have_their_form() {
+        assert!(run_id("0db7fce9652549dabe155c55e386947b").is_ok());
+        for bad in ["", "-a", "a b", "a/b", &"a".repeat(257)] {
+            assert!(run_id(bad).is_err(), "{bad}");
+        }
+        assert_eq!(experiment_id("12").unwrap(), 12);
+        assert_eq!(experiment_id(" 12 ").unwrap(), 12);
+        assert!(experiment_id("abc").unwrap_err().message.starts_with("Invalid experiment ID 'abc'."));
+        assert!(experiment_id("99999999999").unwrap_err().message.starts_with("No Experiment with id="));
+    }
+}

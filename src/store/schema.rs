@@ -1,0 +1,344 @@
+//! The tables of the stock MLflow 3.17.2 schema, as far as the queries name them. One text serves both
+//! databases: their types differ only where diesel reads them alike.
+
+diesel::table! {
+    experiments (experiment_id) {
+        experiment_id -> Integer,
+        name -> Text,
+        artifact_location -> Nullable<Text>,
+        lifecycle_stage -> Nullable<Text>,
+        creation_time -> Nullable<BigInt>,
+        last_update_time -> Nullable<BigInt>,
+        workspace -> Text,
+    }
+}
+
+diesel::table! {
+    experiment_tags (key, experiment_id) {
+        key -> Text,
+        value -> Nullable<Text>,
+        experiment_id -> Integer,
+    }
+}
+
+diesel::table! {
+    runs (run_uuid) {
+        run_uuid -> Text,
+        name -> Nullable<Text>,
+        source_type -> Nullable<Text>,
+        source_name -> Nullable<Text>,
+        entry_point_name -> Nullable<Text>,
+        user_id -> Nullable<Text>,
+        status -> Nullable<Text>,
+        start_time -> Nullable<BigInt>,
+        end_time -> Nullable<BigInt>,
+        source_version -> Nullable<Text>,
+        lifecycle_stage -> Nullable<Text>,
+        artifact_uri -> Nullable<Text>,
+        experiment_id -> Nullable<Integer>,
+        deleted_time -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    tags (key, run_uuid) {
+        key -> Text,
+        value -> Nullable<Text>,
+        run_uuid -> Text,
+    }
+}
+
+diesel::table! {
+    params (key, run_uuid) {
+        key -> Text,
+        value -> Text,
+        run_uuid -> Text,
+    }
+}
+
+diesel::table! {
+    metrics (key, timestamp, step, run_uuid, value, is_nan) {
+        key -> Text,
+        value -> Double,
+        timestamp -> BigInt,
+        run_uuid -> Text,
+        step -> BigInt,
+        is_nan -> Bool,
+    }
+}
+
+diesel::table! {
+    latest_metrics (key, run_uuid) {
+        key -> Text,
+        value -> Double,
+        timestamp -> Nullable<BigInt>,
+        step -> BigInt,
+        is_nan -> Bool,
+        run_uuid -> Text,
+    }
+}
+
+diesel::table! {
+    datasets (experiment_id, name, digest) {
+        dataset_uuid -> Text,
+        experiment_id -> Integer,
+        name -> Text,
+        digest -> Text,
+        dataset_source_type -> Text,
+        dataset_source -> Text,
+        dataset_schema -> Nullable<Text>,
+        dataset_profile -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    inputs (source_type, source_id, destination_type, destination_id) {
+        input_uuid -> Text,
+        source_type -> Text,
+        source_id -> Text,
+        destination_type -> Text,
+        destination_id -> Text,
+        step -> BigInt,
+    }
+}
+
+diesel::table! {
+    input_tags (input_uuid, name) {
+        input_uuid -> Text,
+        name -> Text,
+        value -> Text,
+    }
+}
+
+diesel::table! {
+    logged_models (model_id) {
+        model_id -> Text,
+        experiment_id -> Integer,
+        name -> Text,
+        artifact_location -> Text,
+        creation_timestamp_ms -> BigInt,
+        last_updated_timestamp_ms -> BigInt,
+        status -> Integer,
+        lifecycle_stage -> Nullable<Text>,
+        model_type -> Nullable<Text>,
+        source_run_id -> Nullable<Text>,
+        status_message -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    logged_model_metrics (model_id, metric_name, metric_timestamp_ms, metric_step, run_id) {
+        model_id -> Text,
+        metric_name -> Text,
+        metric_timestamp_ms -> BigInt,
+        metric_step -> BigInt,
+        metric_value -> Nullable<Double>,
+        experiment_id -> Integer,
+        run_id -> Text,
+        dataset_uuid -> Nullable<Text>,
+        dataset_name -> Nullable<Text>,
+        dataset_digest -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    logged_model_params (model_id, param_key) {
+        model_id -> Text,
+        experiment_id -> Integer,
+        param_key -> Text,
+        param_value -> Text,
+    }
+}
+
+diesel::table! {
+    logged_model_tags (model_id, tag_key) {
+        model_id -> Text,
+        experiment_id -> Integer,
+        tag_key -> Text,
+        tag_value -> Text,
+    }
+}
+
+diesel::table! {
+    registered_models (workspace, name) {
+        name -> Text,
+        creation_time -> Nullable<BigInt>,
+        last_updated_time -> Nullable<BigInt>,
+        description -> Nullable<Text>,
+        workspace -> Text,
+    }
+}
+
+diesel::table! {
+    registered_model_tags (workspace, key, name) {
+        key -> Text,
+        value -> Nullable<Text>,
+        name -> Text,
+        workspace -> Text,
+    }
+}
+
+diesel::table! {
+    registered_model_aliases (workspace, name, alias) {
+        alias -> Text,
+        version -> Integer,
+        name -> Text,
+        workspace -> Text,
+    }
+}
+
+diesel::table! {
+    model_versions (workspace, name, version) {
+        name -> Text,
+        version -> Integer,
+        creation_time -> Nullable<BigInt>,
+        last_updated_time -> Nullable<BigInt>,
+        description -> Nullable<Text>,
+        user_id -> Nullable<Text>,
+        current_stage -> Nullable<Text>,
+        source -> Nullable<Text>,
+        run_id -> Nullable<Text>,
+        status -> Nullable<Text>,
+        status_message -> Nullable<Text>,
+        run_link -> Nullable<Text>,
+        storage_location -> Nullable<Text>,
+        workspace -> Text,
+    }
+}
+
+diesel::table! {
+    model_version_tags (workspace, key, name, version) {
+        key -> Text,
+        value -> Nullable<Text>,
+        name -> Text,
+        version -> Integer,
+        workspace -> Text,
+    }
+}
+
+diesel::table! {
+    trace_info (request_id) {
+        request_id -> Text,
+        experiment_id -> Integer,
+        timestamp_ms -> BigInt,
+        execution_time_ms -> Nullable<BigInt>,
+        status -> Text,
+        client_request_id -> Nullable<Text>,
+        request_preview -> Nullable<Text>,
+        response_preview -> Nullable<Text>,
+        db_payload_generation -> Integer,
+        trace_name -> Nullable<Text>,
+        session_id -> Nullable<Text>,
+        input_tokens -> Nullable<BigInt>,
+        output_tokens -> Nullable<BigInt>,
+        total_tokens -> Nullable<BigInt>,
+        cache_read_input_tokens -> Nullable<BigInt>,
+        cache_creation_input_tokens -> Nullable<BigInt>,
+        cache_creation_input_tokens_above_1hr -> Nullable<BigInt>,
+        input_cost -> Nullable<Double>,
+        output_cost -> Nullable<Double>,
+        total_cost -> Nullable<Double>,
+    }
+}
+
+diesel::table! {
+    trace_tags (key, request_id) {
+        key -> Text,
+        value -> Nullable<Text>,
+        request_id -> Text,
+    }
+}
+
+diesel::table! {
+    trace_request_metadata (key, request_id) {
+        key -> Text,
+        value -> Nullable<Text>,
+        request_id -> Text,
+    }
+}
+
+diesel::table! {
+    spans (trace_id, span_id) {
+        trace_id -> Text,
+        experiment_id -> Integer,
+        span_id -> Text,
+        parent_span_id -> Nullable<Text>,
+        name -> Nullable<Text>,
+        #[sql_name = "type"]
+        type_ -> Nullable<Text>,
+        status -> Text,
+        start_time_unix_nano -> BigInt,
+        end_time_unix_nano -> Nullable<BigInt>,
+        duration_ns -> Nullable<BigInt>,
+        content -> Text,
+        input_cost -> Nullable<Double>,
+        output_cost -> Nullable<Double>,
+        total_cost -> Nullable<Double>,
+        model_name -> Nullable<Text>,
+        model_provider -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    assessments (assessment_id) {
+        assessment_id -> Text,
+        trace_id -> Text,
+        name -> Text,
+        assessment_type -> Text,
+        value -> Text,
+        error -> Nullable<Text>,
+        created_timestamp -> BigInt,
+        last_updated_timestamp -> BigInt,
+        source_type -> Text,
+        source_id -> Nullable<Text>,
+        run_id -> Nullable<Text>,
+        span_id -> Nullable<Text>,
+        rationale -> Nullable<Text>,
+        overrides -> Nullable<Text>,
+        valid -> Bool,
+        assessment_metadata -> Nullable<Text>,
+        experiment_id -> Nullable<Integer>,
+        trace_timestamp_ms -> Nullable<BigInt>,
+        aggregate_value -> Nullable<Double>,
+        is_numeric_value -> Bool,
+    }
+}
+
+diesel::table! {
+    entity_associations (source_type, source_id, destination_type, destination_id) {
+        association_id -> Text,
+        source_type -> Text,
+        source_id -> Text,
+        destination_type -> Text,
+        destination_id -> Text,
+        created_time -> Nullable<BigInt>,
+    }
+}
+
+diesel::allow_tables_to_appear_in_same_query!(
+    experiments,
+    experiment_tags,
+    runs,
+    tags,
+    params,
+    metrics,
+    latest_metrics,
+    datasets,
+    inputs,
+    input_tags,
+    logged_models,
+    logged_model_metrics,
+    logged_model_params,
+    logged_model_tags,
+    registered_models,
+    registered_model_tags,
+    registered_model_aliases,
+    model_versions,
+    model_version_tags,
+    trace_info,
+    trace_tags,
+    trace_request_metadata,
+    spans,
+    assessments,
+    entity_associations,
+);
