@@ -1,0 +1,27 @@
+# The ways to run, test and measure Ferroflow. Each target installs what it misses; big things are kept in
+# $FERROFLOW_CACHE (default ~/.cache/ferroflow), outside the clone.
+.PHONY: help run ui build test test-unit test-compat test-browser lint
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+run: ## fetch the UI, build in release, serve on http://127.0.0.1:5000 (ARGS='...' adds flags)
+	@scripts/run.sh $(ARGS)
+
+ui: ## fetch the stock MLflow UI into ui/
+	@scripts/ui.sh
+
+test: ## everything: unit, API, compatibility and browser tests
+	@scripts/test.sh
+
+test-unit: ## unit and API tests, on SQLite and Postgres 15 and 18
+	@scripts/test.sh unit
+
+test-compat: ## the real MLflow client and server (PYTEST_ARGS='-k name' picks)
+	@scripts/test.sh compat
+
+test-browser: ## the stock UI in Chromium
+	@scripts/test.sh browser
+
+lint: ## format, clippy, rustdoc, dependencies
+	@scripts/lint.sh

@@ -1,0 +1,1 @@
+"""What the compatibility tests stand on: databases, servers, and raw requests."""

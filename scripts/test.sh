@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# Runs tests and installs what they miss.   scripts/test.sh [unit] [compat] [browser]   (default: all three)
+# A stage that fails does not stop the others; the exit code and the last lines tell.
+# PYTEST_ARGS goes to pytest, for instance PYTEST_ARGS='-k paging --databases sqlite'.
+source "$(dirname "$0")/env.sh"
+stages=("${@:-all}")
+wants() { [[ " ${stages[*]} " == *" all "* || " ${stages[*]} " == *" $1 "* ]]; }
+
+requirements=compat-tests/requirements.txt
+venv=$(venv_for "$requirements")
+python=$venv/bin/python
+
+make_old_client_venvs() {
+  local line
+  while read -r line; do
+    # Set before setuptools dropped pkg_resources, which the oldest client imports.
+    make_venv "$CACHE/venv-old-${line##*==}" "$line" "pandas<3" "setuptools<81" &
+  done < <(grep -v '^#' compat-tests/requirements-old-clients.txt)
+  wait
+}
+
+need_build_packages
+need_packages postgresql python3-venv
+if wants browser && [ -e compat-tests/browser/package.json ]; then need_packages chromium; fi
+
+say "building (and, beside it, the virtual environments)"
+( make_venv "$venv" -r "$requirements"; if wants compat; then make_old_client_venvs; fi ) >"$CACHE/venv.log" 2>&1 &
+venvs=$!
+cargo build --locked
+if wants unit; then cargo test --locked --no-run; fi
+if ! wait "$venvs"; then cat "$CACHE/venv.log" >&2; die "the virtual environments could not be made"; fi
+export FERROFLOW_BIN=$CARGO_TARGET_DIR/debug/ferroflow FERROFLOW_CACHE=$CACHE
+failed=()
+
+if wants unit; then
+  test_command=(cargo test --locked)
+  ! command -v cargo-nextest >/dev/null || test_command=(cargo nextest run --locked)
+  for major in 15 18; do
+    say "unit and API tests: SQLite and Postgres $major"
+    "$python" compat-tests/support/postgres.py --major "$major" -- "${test_command[@]}" || failed+=("unit-pg$major")
+  done
+fi
+if wants browser || wants compat; then scripts/ui.sh; fi
+if wants browser && [ -e compat-tests/browser/package.json ]; then
+  say "the stock UI in a browser"
+  { npm ci --prefix compat-tests/browser --silent --no-audit --no-fund &&
+    PYTHON=$python npm test --prefix compat-tests/browser --silent; } || failed+=(browser)
+fi
+if wants compat; then
+  say "the real MLflow client and server"
+  # shellcheck disable=SC2086
+  "$python" -m pytest compat-tests -n 2 --dist loadgroup ${PYTEST_ARGS:-} || failed+=(compat)
+fi
+[ ${#failed[@]} -eq 0 ] || die "failed: ${failed[*]}"
