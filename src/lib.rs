@@ -3,10 +3,12 @@
 //!
 //! - [`proto`] — the messages of the protocol and their JSON form.
 //! - [`domain`] — what MLflow means: rules, limits, errors.
+//! - [`artifacts`] — the bytes behind artifact URIs.
 //! - [`store`] — the database.
 //! - [`api`] — HTTP.
 
 pub mod api;
+pub mod artifacts;
 pub mod domain;
 pub mod proto;
 pub mod store;

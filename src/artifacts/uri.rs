@@ -1,0 +1,348 @@
+//! Which store and which folder an artifact URI means to this server, and which hosts it may name.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+
+use super::disk::Disk;
+use super::{ArtifactPath, Folder, Store};
+use crate::domain::artifact_uri::{self, UriParts};
+use crate::domain::{Error, ErrorCode, Result};
+
+/// Where an `http(s)` URI of the artifact proxy has its path.
+const PROXY_ROUTE: &str = "/api/2.0/mlflow-artifacts/artifacts/";
+
+/// Schemes whose location names a host that a server would connect to.
+/// Upstream: `mlflow.store.artifact.host_policy`.
+const HOST_ADDRESSED: [&str; 10] =
+    ["ftp", "sftp", "hdfs", "viewfs", "http", "https", "mlflow-artifacts", "r2", "b2", "abfss"];
+
+/// Schemes that stock knows.
+const KNOWN: [&str; 18] = [
+    "",
+    "file",
+    "s3",
+    "r2",
+    "b2",
+    "gs",
+    "wasbs",
+    "ftp",
+    "sftp",
+    "dbfs",
+    "hdfs",
+    "viewfs",
+    "runs",
+    "models",
+    "http",
+    "https",
+    "mlflow-artifacts",
+    "abfss",
+];
+
+/// What the operator says about artifacts.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// `--artifacts-destination`: where the artifact proxy keeps its bytes. A relative path is resolved against
+    /// the working directory.
+    pub destination: String,
+    /// `--default-artifact-root`, as [`default_root`] resolved it.
+    pub default_root: String,
+    /// `--serve-artifacts`. Off, the artifact proxy answers 503 and `mlflow-artifacts:` URIs cannot be read here.
+    pub serve: bool,
+    /// `MLFLOW_ALLOWED_HOST_ADDRESSED_ARTIFACT_SCHEMES`: schemes whose URIs may name any host. Every scheme here
+    /// lets clients make the server connect to hosts of their choice.
+    pub allowed_schemes: Vec<String>,
+}
+
+/// Returns the root below which new experiments keep their artifacts, when the operator names none.
+///
+/// Upstream: `resolve_default_artifact_root`.
+pub fn default_root(flag: Option<&str>, serve: bool, backend_store_uri: &str) -> String {
+    match flag {
+        Some(root) if !root.is_empty() => root.to_owned(),
+        _ if serve => "mlflow-artifacts:/".to_owned(),
+        _ if matches!(artifact_uri::local_path(backend_store_uri), Ok(Some(_))) => {
+            backend_store_uri.to_owned()
+        }
+        _ => "./mlruns".to_owned(),
+    }
+}
+
+/// The artifacts this server can reach.
+#[derive(Debug)]
+pub struct Artifacts {
+    /// `None` if artifacts are not served.
+    destination: Option<Folder>,
+    trusted: HashSet<Target>,
+    allowed_schemes: Vec<String>,
+}
+
+/// What a URI makes a server connect to: family of the scheme, host, port.
+type Target = (String, String, Option<u16>);
+
+impl Artifacts {
+    /// # Errors
+    /// `NOT_IMPLEMENTED` or `INVALID_PARAMETER_VALUE` if the destination is no place this server can write to.
+    pub fn new(settings: &Settings) -> Result<Self> {
+        let destination = if settings.serve { Some(open_location(&settings.destination)?) } else { None };
+        let trusted = [&settings.default_root, &settings.destination]
+            .into_iter()
+            .filter_map(|uri| targets(uri))
+            .flatten()
+            .collect();
+        let allowed_schemes = settings.allowed_schemes.iter().map(|scheme| scheme.to_lowercase()).collect();
+        Ok(Self { destination, trusted, allowed_schemes })
+    }
+
+    /// Returns the folder of the artifact proxy; `None` with `--no-serve-artifacts`.
+    pub fn destination(&self) -> Option<&Folder> {
+        self.destination.as_ref()
+    }
+
+    /// Returns the folder that the stored artifact URI of a run, model or trace means.
+    ///
+    /// Upstream: `_is_servable_proxied_run_artifact_root`, `_get_proxied_run_artifact_destination_path`,
+    /// `_get_artifact_repository_for_uri`. Differs: `%20` and the like in the path of a proxied URI are decoded
+    /// for lists, too, as stock does for downloads only.
+    ///
+    /// # Errors
+    /// `INVALID_PARAMETER_VALUE` if the URI leads out of the destination or names a foreign host,
+    /// `NOT_IMPLEMENTED` for stores this server cannot reach.
+    pub fn folder(&self, artifact_uri: &str) -> Result<Folder> {
+        let parts = UriParts::split(artifact_uri);
+        let is_proxied = matches!(parts.scheme.as_str(), "mlflow-artifacts" | "http" | "https");
+        if let Some(destination) = self.destination.as_ref().filter(|_| is_proxied) {
+            let base = ArtifactPath::parse(proxied_path(artifact_uri, &parts)?)?;
+            return Ok(Folder { store: destination.store.clone(), base });
+        }
+        self.check_host(artifact_uri, None)?;
+        open_location(artifact_uri)
+    }
+
+    /// Checks a location that a client wants to be stored as `field`: its form, its length, its host.
+    ///
+    /// Upstream: `_validate_storage_location_uri`.
+    ///
+    /// # Errors
+    /// `INVALID_PARAMETER_VALUE`
+    pub fn validate_location(&self, uri: &str, field: &str, max_length: usize) -> Result<()> {
+        artifact_uri::validate_location(uri, field, max_length)?;
+        self.check_host(uri, Some(field))
+    }
+
+    /// Upstream: `host_policy.rejected_host_addressed_scheme` (GHSA-mr9f-g8qf-4w4j).
+    fn check_host(&self, uri: &str, field: Option<&str>) -> Result<()> {
+        let Some(targets) = targets(uri) else { return Ok(()) };
+        let scheme = UriParts::split(uri).scheme;
+        if self.allowed_schemes.contains(&scheme)
+            || targets.iter().any(|target| self.trusted.contains(target))
+        {
+            return Ok(());
+        }
+        let subject = match field {
+            Some(field) => format!("'{field}' cannot use the '{scheme}' scheme"),
+            None => format!("The tracking server does not connect to artifact location '{uri}'"),
+        };
+        Err(Error::invalid(format!(
+            "{subject}: the '{scheme}' scheme addresses a host other than the tracking server's configured artifact \
+             storage, so the server would connect to the host named in the URI. Set the \
+             MLFLOW_ALLOWED_HOST_ADDRESSED_ARTIFACT_SCHEMES environment variable on the server to allow it."
+        )))
+    }
+}
+
+/// Opens a location by its own scheme.
+fn open_location(uri: &str) -> Result<Folder> {
+    if let Some(path) = artifact_uri::local_path(uri)? {
+        let root = std::path::absolute(PathBuf::from(path)).map_err(Error::internal)?;
+        return Ok(Folder { store: Store::Disk(Disk::new(root)), base: ArtifactPath::default() });
+    }
+    let scheme = UriParts::split(uri).scheme;
+    Err(if scheme == "mlflow-artifacts" {
+        let message = format!(
+            "The artifacts of '{uri}' cannot be reached: the server runs with `--no-serve-artifacts`."
+        );
+        Error::new(ErrorCode::InternalError, message)
+    } else if KNOWN.contains(&scheme.as_str()) {
+        let message = format!(
+            "Artifacts at '{scheme}' locations are not available on this server, only local folders."
+        );
+        Error::new(ErrorCode::NotImplemented, message)
+    } else {
+        let message = format!("Could not find a registered artifact repository for: {uri}.");
+        Error::new(ErrorCode::InternalError, message)
+    })
+}
+
+/// Returns the path below the destination that a URI of the artifact proxy means.
+fn proxied_path<'a>(uri: &str, parts: &UriParts<'a>) -> Result<&'a str> {
+    if parts.scheme == "mlflow-artifacts" {
+        return Ok(parts.path.trim_start_matches('/'));
+    }
+    match parts.path.split_once(PROXY_ROUTE) {
+        Some((_, path)) => Ok(path.trim_start_matches('/')),
+        None => {
+            Err(Error::invalid(format!("Artifact location '{uri}' is no location of an artifact server.")))
+        }
+    }
+}
+
+/// Returns what `uri` may make a server connect to; `None` if it names no host.
+fn targets(uri: &str) -> Option<Vec<Target>> {
+    let parts = UriParts::split(uri);
+    let scheme = parts.scheme.as_str();
+    if !HOST_ADDRESSED.contains(&scheme) || (scheme == "mlflow-artifacts" && parts.netloc.is_empty()) {
+        return None;
+    }
+    let (family, default_ports): (&str, &[u16]) = match scheme {
+        "ftp" => ("ftp", &[21]),
+        "sftp" => ("sftp", &[22]),
+        "http" => ("http", &[80]),
+        "https" => ("http", &[443]),
+        // which of the two is decided by how the server is reached
+        "mlflow-artifacts" => ("http", &[80, 443]),
+        "hdfs" | "viewfs" => ("hdfs", &[]),
+        other => (other, &[443]),
+    };
+    let (_, port) = parts.host_and_port();
+    // HTTP clients end the host at a backslash, so it would not be the one that is seen here
+    let is_odd = parts.netloc.contains('\\') || parts.netloc.contains(char::is_whitespace);
+    let target = |port| (family.to_owned(), parts.hostname().unwrap_or_default(), port);
+    Some(match port.parse() {
+        _ if is_odd => vec![("malformed".to_owned(), parts.netloc.to_owned(), None)],
+        Ok(port) => vec![target(Some(port))],
+        Err(_) if !port.is_empty() => vec![("malformed".to_owned(), parts.netloc.to_owned(), None)],
+        Err(_) if default_ports.is_empty() => vec![target(None)],
+        Err(_) => default_ports.iter().map(|port| target(Some(*port))).collect(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn artifacts(serve: bool) -> Artifacts {
+        Artifacts::new(&Settings {
+            destination: "/srv/artifacts".into(),
+            default_root: "http://store:8080/api/2.0/mlflow-artifacts/artifacts/".into(),
+            serve,
+            allowed_schemes: vec!["SFTP".into()],
+        })
+        .unwrap()
+    }
+
+    /// Where `uri` leads, as `<root>|<path below it>`, or the message.
+    fn resolved(artifacts: &Artifacts, uri: &str) -> String {
+        match artifacts.folder(uri) {
+            Ok(Folder { store: Store::Disk(disk), base }) => format!("{}|{base}", disk.root().display()),
+            Err(error) => format!("{}: {}", error.code.name(), error.message),
+        }
+    }
+
+    #[test]
+    fn proxied_uris_lie_below_the_destination() {
+        let artifacts = artifacts(true);
+        for (uri, want) in [
+            ("mlflow-artifacts:/1/r/artifacts", "/srv/artifacts|1/r/artifacts"),
+            ("mlflow-artifacts:///1/r", "/srv/artifacts|1/r"),
+            ("mlflow-artifacts://host:5000/1/r", "/srv/artifacts|1/r"),
+            ("mlflow-artifacts:/", "/srv/artifacts|"),
+            ("mlflow-artifacts:/a%20b/r", "/srv/artifacts|a b/r"),
+            ("http://h/api/2.0/mlflow-artifacts/artifacts/1/r", "/srv/artifacts|1/r"),
+            ("https://h/p/api/2.0/mlflow-artifacts/artifacts/1/r", "/srv/artifacts|1/r"),
+            ("mlflow-artifacts:/../../etc/r", "INVALID_PARAMETER_VALUE: Invalid path"),
+            ("mlflow-artifacts:/%2e%2e/etc/r", "INVALID_PARAMETER_VALUE: Invalid path"),
+            ("mlflow-artifacts:/a/..%252f..", "INVALID_PARAMETER_VALUE: Invalid path"),
+            ("file:///data/1/r", "/data/1/r|"),
+            ("/data/a%20b", "/data/a b|"),
+        ] {
+            assert_eq!(resolved(&artifacts, uri), want, "{uri}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_reached_is_said() {
+        let served = artifacts(true);
+        let refused = "INVALID_PARAMETER_VALUE: The tracking server does not connect to artifact location";
+        for (artifacts, uri, want) in [
+            (&served, "s3://b/x", "NOT_IMPLEMENTED: Artifacts at 's3' locations are not available"),
+            (&served, "gs://b/x", "NOT_IMPLEMENTED"),
+            (&served, "wasbs://c@a.blob.core.windows.net/x", "NOT_IMPLEMENTED"),
+            (&served, "abfss://c@evil/x", refused),
+            (&served, "ftp://evil/x", refused),
+            (&served, "hdfs://evil/x", refused),
+            (&served, "sftp://anywhere/x", "NOT_IMPLEMENTED"),
+            (
+                &served,
+                "weird://x",
+                "INTERNAL_ERROR: Could not find a registered artifact repository for: weird://x",
+            ),
+            (&served, "http://h/elsewhere", "INVALID_PARAMETER_VALUE: Artifact location"),
+            (&served, "file://evil/x", "INVALID_PARAMETER_VALUE: file://evil/x is not a valid remote uri."),
+            (
+                &artifacts(false),
+                "mlflow-artifacts:/1",
+                "INTERNAL_ERROR: The artifacts of 'mlflow-artifacts:/1'",
+            ),
+            (&artifacts(false), "mlflow-artifacts://evil/1", refused),
+            (&artifacts(false), "http://evil/x", refused),
+            (&artifacts(false), "http://store:8080/x", "NOT_IMPLEMENTED"),
+        ] {
+            let got = resolved(artifacts, uri);
+            assert!(got.starts_with(want), "{uri}: {got}");
+        }
+    }
+
+    #[test]
+    fn locations_of_clients_may_not_name_hosts() {
+        let artifacts = artifacts(true);
+        for uri in
+            ["s3://b/x", "/data", "mlflow-artifacts:/x", "http://STORE:8080/x", "sftp://any/x", "gs://b"]
+        {
+            artifacts.validate_location(uri, "artifact_location", 100).unwrap();
+        }
+        for uri in [
+            "ftp://h/x",
+            "http://store/x",
+            "http://store:8081/x",
+            "https://store:8080x/",
+            "http://store:8080\\@h/",
+            "mlflow-artifacts://store/x",
+            "ftp:///x",
+        ] {
+            let error = artifacts.validate_location(uri, "artifact_location", 100).unwrap_err();
+            assert!(
+                error.message.starts_with("'artifact_location' cannot use the '"),
+                "{uri}: {}",
+                error.message
+            );
+        }
+        assert!(artifacts.validate_location("runs:/x", "artifact_location", 100).is_err());
+    }
+
+    #[test]
+    fn the_default_root_is_stocks() {
+        for (flag, serve, backend, want) in [
+            (Some("s3://b"), true, "sqlite:///m.db", "s3://b"),
+            (None, true, "sqlite:///m.db", "mlflow-artifacts:/"),
+            (Some(""), true, "sqlite:///m.db", "mlflow-artifacts:/"),
+            (None, false, "sqlite:///m.db", "./mlruns"),
+            (None, false, "/data/runs", "/data/runs"),
+            (None, false, "postgresql://h/d", "./mlruns"),
+        ] {
+            assert_eq!(default_root(flag, serve, backend), want);
+        }
+    }
+
+    #[test]
+    fn the_destination_must_be_reachable() {
+        let settings = |destination: &str, serve| Settings {
+            destination: destination.into(),
+            default_root: "mlflow-artifacts:/".into(),
+            serve,
+            allowed_schemes: Vec::new(),
+        };
+        assert_eq!(Artifacts::new(&settings("s3://b", true)).unwrap_err().code, ErrorCode::NotImplemented);
+        assert!(Artifacts::new(&settings("s3://b", false)).unwrap().destination().is_none());
+        assert!(Artifacts::new(&settings("./mlartifacts", true)).unwrap().destination().is_some());
+    }
+}
