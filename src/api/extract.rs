@@ -37,10 +37,13 @@ pub enum Check {
     Bool,
 }
 
+/// Parameters, each with what is checked of it, in this order.
+pub type Schema = &'static [(&'static str, &'static [Check])];
+
 /// A message that is a request, with what is checked of its parameters, in this order.
 pub trait Request: Fields + DeserializeOwned + Default + 'static {
-    /// Parameters and their checks.
-    const SCHEMA: &'static [(&'static str, &'static [Check])];
+    /// What is checked before the request is looked at.
+    const SCHEMA: Schema;
 }
 
 /// A request message, from a JSON body or from the query string of a GET.
@@ -254,16 +257,6 @@ fn python_type(value: &Value) -> &'static str {
 mod tests {
     use super::*;
     use crate::proto::LogMetric;
-
-    impl Request for LogMetric {
-        const SCHEMA: &'static [(&'static str, &'static [Check])] = &[
-            ("run_id", &[Check::Required, Check::Str]),
-            ("key", &[Check::Required, Check::Str]),
-            ("value", &[Check::Required, Check::Float]),
-            ("timestamp", &[Check::Int, Check::Required]),
-            ("step", &[Check::Int]),
-        ];
-    }
 
     fn message(body: &str) -> String {
         from_body::<LogMetric>(body.as_bytes()).unwrap_err().message

@@ -1,5 +1,38 @@
 //! HTTP. Handlers are thin: extract, validate, one call, reply. Here is every route, by resource.
 
+pub mod experiments;
 pub mod extract;
 pub mod reply;
+pub mod runs;
 pub mod state;
+
+use actix_web::web::{ServiceConfig, get, post};
+
+/// The prefixes under which the REST routes stand: clients use the first, the UI the second.
+const PREFIXES: [&str; 2] = ["/api", "/ajax-api"];
+
+/// Adds every route to an app.
+pub fn routes(config: &mut ServiceConfig) {
+    for prefix in PREFIXES {
+        let v2 = |path: &str| format!("{prefix}/2.0/mlflow/{path}");
+        config
+            .route(&v2("experiments/create"), post().to(experiments::create_experiment))
+            .route(&v2("experiments/get"), get().to(experiments::get_experiment))
+            .route(&v2("experiments/get-by-name"), get().to(experiments::get_experiment_by_name))
+            .route(&v2("experiments/delete"), post().to(experiments::delete_experiment))
+            .route(&v2("experiments/restore"), post().to(experiments::restore_experiment))
+            .route(&v2("experiments/update"), post().to(experiments::update_experiment))
+            .route(&v2("experiments/set-experiment-tag"), post().to(experiments::set_experiment_tag))
+            .route(&v2("experiments/delete-experiment-tag"), post().to(experiments::delete_experiment_tag))
+            .route(&v2("runs/create"), post().to(runs::create_run))
+            .route(&v2("runs/get"), get().to(runs::get_run))
+            .route(&v2("runs/update"), post().to(runs::update_run))
+            .route(&v2("runs/delete"), post().to(runs::delete_run))
+            .route(&v2("runs/restore"), post().to(runs::restore_run))
+            .route(&v2("runs/delete-tag"), post().to(runs::delete_tag))
+            .route(&v2("runs/log-metric"), post().to(runs::log_metric))
+            .route(&v2("runs/log-parameter"), post().to(runs::log_param))
+            .route(&v2("runs/set-tag"), post().to(runs::set_tag))
+            .route(&v2("runs/log-batch"), post().to(runs::log_batch));
+    }
+}

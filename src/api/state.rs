@@ -2,6 +2,7 @@
 
 use actix_web::web::Data;
 
+use crate::domain::validate::Limits;
 use crate::store::Store;
 
 /// The state shared by all workers, as handlers take it.
@@ -11,4 +12,6 @@ pub type App = Data<AppState>;
 pub struct AppState {
     /// The database.
     pub store: Store,
+    /// The limits on what clients may send.
+    pub limits: Limits,
 }

@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use super::{Error, Result, validate};
+use super::validate::Limits;
+use super::{Error, Result, artifact_uri, validate};
 use crate::proto::{CreateExperiment, ExperimentTag};
 
 /// Name of the experiment with id 0, which always exists.
@@ -24,20 +25,23 @@ pub struct NewExperiment {
     pub tags: Vec<ExperimentTag>,
 }
 
-impl TryFrom<CreateExperiment> for NewExperiment {
-    type Error = Error;
-
-    /// Upstream: `_create_experiment`, `SqlAlchemyStore.create_experiment`.
-    fn try_from(r: CreateExperiment) -> Result<Self> {
+impl NewExperiment {
+    /// Validates a request. Upstream: `_create_experiment`, `SqlAlchemyStore.create_experiment`.
+    pub fn new(r: CreateExperiment, limits: &Limits) -> Result<Self> {
         if r.tags.iter().filter(|t| is_custom_view(t.key())).count() > MAX_CUSTOM_VIEWS {
             return Err(too_many_views(None));
         }
-        let artifact_location = r.artifact_location.filter(|l| !l.is_empty());
-        if let Some(location) = &artifact_location {
-            validate_location(location)?;
+        let asked = r.artifact_location.filter(|l| !l.is_empty());
+        if let Some(uri) = &asked {
+            artifact_uri::validate_location(uri, "artifact_location", limits.location_length)?;
         }
         let name = r.name.unwrap_or_default();
         validate_name(&name)?;
+        let artifact_location =
+            asked.map(|uri| artifact_uri::absolute_if_local(&uri, &limits.working_directory)).transpose()?;
+        if let Some(uri) = &artifact_location {
+            artifact_uri::validate_location_length(uri, limits.location_length)?;
+        }
         for tag in &r.tags {
             validate_tag(tag.key(), tag.value())?;
         }
@@ -90,40 +94,6 @@ fn too_many_views(experiment_id: Option<&str>) -> Error {
     ))
 }
 
-/// Upstream: `_validate_storage_location_uri`.
-fn validate_location(location: &str) -> Result<()> {
-    if location.contains('#') || (location.contains("://") && location.contains(';')) {
-        return Err(Error::invalid("'artifact_location' URL can't include fragments or params."));
-    }
-    if location.split_once('?').is_some_and(|(_, query)| percent_decoded(query).contains("..")) {
-        return Err(Error::invalid("Invalid query string"));
-    }
-    if location.starts_with("runs:") {
-        return Err(Error::invalid(format!("Artifact location cannot be a runs:/ URI. Given: '{location}'")));
-    }
-    if location.chars().count() > validate::MAX_ARTIFACT_LOCATION_LENGTH {
-        return Err(Error::invalid(format!(
-            "Invalid artifact path length. The length of the artifact path cannot be greater than {} characters. \
-             To configure this limit, please set the MLFLOW_ARTIFACT_LOCATION_MAX_LENGTH environment variable.",
-            validate::MAX_ARTIFACT_LOCATION_LENGTH
-        )));
-    }
-    Ok(())
-}
-
-/// Decodes until nothing changes, at most ten times.
-fn percent_decoded(text: &str) -> String {
-    let mut text = text.to_owned();
-    for _ in 0..10 {
-        let decoded = percent_encoding::percent_decode_str(&text).decode_utf8_lossy().into_owned();
-        if decoded == text {
-            break;
-        }
-        text = decoded;
-    }
-    text
-}
-
 /// Upstream: `_parse_trace_archival_duration_config`.
 fn validate_archival(text: &str, field: &str, kind: Option<&str>, is_required: bool) -> Result<()> {
     let json: Value = serde_json::from_str(text).unwrap_or_default();
@@ -173,17 +143,6 @@ mod tests {
             ("mlflow.trace.archiveNow", r#"{"older_than":"12y"}"#, false),
         ] {
             assert_eq!(validate_tag(key, value).is_ok(), is_valid, "{key} {value}");
-        }
-    }
-
-    #[test]
-    fn locations_without_tricks_are_taken() {
-        for good in ["s3://bucket/a b", "/tmp/x", "mlflow-artifacts:/7", "s3://b/x?region=a"] {
-            assert!(validate_location(good).is_ok(), "{good}");
-        }
-        for bad in ["s3://b/x#y", "s3://b/x?a=..", "s3://b/x?a=%252e%252e", "runs:/abc/x", &"a".repeat(2049)]
-        {
-            assert!(validate_location(bad).is_err(), "{bad}");
         }
     }
 }

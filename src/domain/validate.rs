@@ -2,8 +2,9 @@
 //!
 //! Lengths are counted in characters, as Python counts them. Upstream: `mlflow.utils.validation`.
 
-use super::python;
-use super::{Error, Result};
+use std::path::PathBuf;
+
+use super::{Error, Result, artifact_uri, python};
 
 /// Longest key of a metric, param or tag.
 pub const MAX_KEY_LENGTH: usize = 250;
@@ -15,8 +16,6 @@ pub const MAX_TAG_VALUE_LENGTH: usize = 8000;
 pub const MAX_EXPERIMENT_NAME_LENGTH: usize = 500;
 /// Longest value of an experiment's tag.
 pub const MAX_EXPERIMENT_TAG_VALUE_LENGTH: usize = 20_000;
-/// Longest artifact location of an experiment, unless set otherwise.
-pub const MAX_ARTIFACT_LOCATION_LENGTH: usize = 2048;
 /// Most metrics in one batch.
 pub const MAX_METRICS_PER_BATCH: usize = 1000;
 /// Most params, and most tags, in one batch.
@@ -34,6 +33,27 @@ pub enum LongValues {
     Truncate,
     /// Refuse with `INVALID_PARAMETER_VALUE`.
     Refuse,
+}
+
+/// The limits that a server's settings can move.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// What happens to params and tags that are too long.
+    pub long_values: LongValues,
+    /// Longest artifact location of an experiment. Upstream: `MLFLOW_ARTIFACT_LOCATION_MAX_LENGTH`.
+    pub location_length: usize,
+    /// What relative artifact locations are relative to.
+    pub working_directory: PathBuf,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            long_values: LongValues::default(),
+            location_length: artifact_uri::DEFAULT_MAX_LOCATION_LENGTH,
+            working_directory: std::env::current_dir().unwrap_or_default(),
+        }
+    }
 }
 
 /// Composes stock's message about an invalid value.

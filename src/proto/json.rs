@@ -154,8 +154,8 @@ impl<T: Enumeration> Visitor<'_> for Named<T> {
         if let Some(known) = T::from_name(v) {
             return Ok(Some(known.into()));
         }
-        let number = v.parse().map_err(|_e| E::custom("no enum value of that name"))?;
-        self.visit_i64(number)
+        // An unknown name is left out like an unknown field.
+        v.parse().map_or(Ok(None), |number| self.visit_i64(number))
     }
 
     fn visit_i64<E: Error>(self, v: i64) -> Result<Self::Value, E> {
@@ -223,7 +223,8 @@ mod tests {
         assert_eq!(read.run_id.as_deref(), Some("a"));
         assert_eq!(read.status(), RunStatus::Finished);
         assert_eq!(serde_json::to_string(&read).unwrap(), r#"{"status":"FINISHED","run_id":"a"}"#);
-        assert!(serde_json::from_str::<RunInfo>(r#"{"status": "NOPE"}"#).is_err());
+        assert_eq!(serde_json::from_str::<RunInfo>(r#"{"status": "NOPE"}"#).unwrap().status, None);
+        assert!(serde_json::from_str::<RunInfo>(r#"{"status": 77}"#).is_err());
     }
 
     #[test]

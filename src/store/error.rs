@@ -19,13 +19,26 @@ impl From<Diesel> for Error {
 /// Says whether running the same transaction again may succeed: a deadlock, a serialization failure, a lock
 /// not granted in time.
 pub(super) fn is_retryable(error: &Error) -> bool {
-    cause(error).is_some_and(is_contention)
+    let lost_race = error.source.as_deref().is_some_and(|s| s.is::<RaceLost>());
+    lost_race || cause(error).is_some_and(is_contention)
 }
 
 /// Says whether the connection itself may be at fault, so that it has to be checked.
 pub(super) fn may_be_broken(error: &Error) -> bool {
     matches!(error.code, ErrorCode::InternalError | ErrorCode::TemporarilyUnavailable)
 }
+
+/// The cause of an error whose transaction met another one without a conflict of locks, and is to run again.
+#[derive(Debug)]
+pub(super) struct RaceLost;
+
+impl std::fmt::Display for RaceLost {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("another transaction came first")
+    }
+}
+
+impl std::error::Error for RaceLost {}
 
 /// Says whether `error` is the violation of a unique or primary key.
 pub fn is_unique_violation(error: &Diesel) -> bool {

@@ -2,12 +2,17 @@
 //! connection, run on a database thread. Each file beside this one has the queries of one resource; `schema.rs`
 //! the tables; `dialect.rs` what the two databases say differently; `doors.rs` the threads.
 
+mod bulk;
 pub mod conn;
 pub mod dialect;
 mod doors;
 pub mod error;
+mod experiments;
+mod ingest;
+mod runs;
 #[expect(missing_docs, reason = "generated: the columns have the names of the protocol")]
 pub mod schema;
+mod statement;
 pub mod uri;
 
 use std::sync::Arc;
@@ -45,17 +50,25 @@ impl Default for StoreSettings {
 /// The door to the database. Dropping it ends its threads after the work that was accepted.
 pub struct Store {
     dialect: Dialect,
+    /// Below which experiments keep their artifacts: a URI.
+    artifact_root: String,
     tasks: Queue<Task>,
     /// Only on SQLite, which has one writer.
     writes: Option<Queue<Box<dyn GroupedWrite>>>,
+    /// Only on PostgreSQL: what is logged to runs.
+    ingest: Option<Queue<ingest::Waiting>>,
 }
 
 impl Store {
     /// Starts the database threads; connections are opened when first needed. The schema must be there:
     /// see `migrate.rs`.
-    pub fn open(uri: DatabaseUri, settings: &StoreSettings) -> Result<Self> {
+    pub fn open(uri: DatabaseUri, artifact_root: String, settings: &StoreSettings) -> Result<Self> {
         let dialect = uri.dialect();
         let (uri, conn) = (Arc::new(uri), Arc::new(settings.conn.clone()));
+        let ingest = match dialect {
+            Dialect::Postgres => Some(ingest::start(&uri, &conn, settings.queue)?),
+            Dialect::Sqlite => None,
+        };
         let session = move |access| Session::new(&uri, access, &conn);
         let writes = match dialect {
             Dialect::Postgres => None,
@@ -67,7 +80,8 @@ impl Store {
         };
         let access = if writes.is_some() { Access::Read } else { Access::Write };
         let body = move |queue: &Receiver<_>| run_tasks(session(access), queue);
-        Ok(Self { dialect, tasks: Queue::start("database", settings.threads, settings.queue, body)?, writes })
+        let tasks = Queue::start("database", settings.threads, settings.queue, body)?;
+        Ok(Self { dialect, artifact_root, tasks, writes, ingest })
     }
 
     /// Returns which database this is.
@@ -77,7 +91,9 @@ impl Store {
 
     /// Returns how many pieces of work wait for a database thread.
     pub fn queue_length(&self) -> usize {
-        self.tasks.len() + self.writes.as_ref().map_or(0, Queue::len)
+        self.tasks.len()
+            + self.writes.as_ref().map_or(0, Queue::len)
+            + self.ingest.as_ref().map_or(0, Queue::len)
     }
 
     /// Runs `f` on a reading connection, outside a transaction. `f` may run more than once: after the

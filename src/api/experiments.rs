@@ -1,0 +1,120 @@
+//! Experiments and their tags.
+
+use crate::api::extract::Check::{Array, Required, Str};
+use crate::api::extract::{Proto, Request, Schema};
+use crate::api::reply::{self, Reply};
+use crate::api::state::App;
+use crate::domain::experiment::{self, NewExperiment};
+use crate::proto::{
+    CreateExperiment, DeleteExperiment, DeleteExperimentTag, GetExperiment, GetExperimentByName,
+    RestoreExperiment, SetExperimentTag, UpdateExperiment, create_experiment, delete_experiment,
+    delete_experiment_tag, get_experiment, get_experiment_by_name, restore_experiment, set_experiment_tag,
+    update_experiment,
+};
+
+impl Request for CreateExperiment {
+    const SCHEMA: Schema = &[("name", &[Required, Str]), ("artifact_location", &[Str]), ("tags", &[Array])];
+}
+
+impl Request for GetExperiment {
+    const SCHEMA: Schema = &[("experiment_id", &[Required, Str])];
+}
+
+impl Request for GetExperimentByName {
+    const SCHEMA: Schema = &[("experiment_name", &[Required, Str])];
+}
+
+impl Request for DeleteExperiment {
+    const SCHEMA: Schema = &[("experiment_id", &[Required, Str])];
+}
+
+impl Request for RestoreExperiment {
+    const SCHEMA: Schema = &[("experiment_id", &[Required, Str])];
+}
+
+impl Request for UpdateExperiment {
+    const SCHEMA: Schema = &[("experiment_id", &[Required, Str]), ("new_name", &[Str, Required])];
+}
+
+impl Request for SetExperimentTag {
+    const SCHEMA: Schema =
+        &[("experiment_id", &[Required, Str]), ("key", &[Required, Str]), ("value", &[Str])];
+}
+
+impl Request for DeleteExperimentTag {
+    const SCHEMA: Schema = &[("experiment_id", &[Required, Str]), ("key", &[Required, Str])];
+}
+
+/// `POST experiments/create`. Upstream: `_create_experiment`.
+pub async fn create_experiment(
+    app: App,
+    Proto(r): Proto<CreateExperiment>,
+) -> Reply<create_experiment::Response> {
+    let new = NewExperiment::new(r, &app.limits)?;
+    let id = app.store.create_experiment(new).await?;
+    reply::json(create_experiment::Response { experiment_id: Some(id) })
+}
+
+/// `GET experiments/get`. Upstream: `_get_experiment`.
+pub async fn get_experiment(app: App, Proto(r): Proto<GetExperiment>) -> Reply<get_experiment::Response> {
+    let experiment = app.store.get_experiment(r.experiment_id.unwrap_or_default()).await?;
+    reply::json(get_experiment::Response { experiment: Some(experiment) })
+}
+
+/// `GET experiments/get-by-name`. Upstream: `_get_experiment_by_name`.
+pub async fn get_experiment_by_name(
+    app: App,
+    Proto(r): Proto<GetExperimentByName>,
+) -> Reply<get_experiment_by_name::Response> {
+    let experiment = app.store.get_experiment_by_name(r.experiment_name.unwrap_or_default()).await?;
+    reply::json(get_experiment_by_name::Response { experiment: Some(experiment) })
+}
+
+/// `POST experiments/delete`. Upstream: `_delete_experiment`.
+pub async fn delete_experiment(
+    app: App,
+    Proto(r): Proto<DeleteExperiment>,
+) -> Reply<delete_experiment::Response> {
+    app.store.delete_experiment(r.experiment_id.unwrap_or_default()).await?;
+    reply::empty()
+}
+
+/// `POST experiments/restore`. Upstream: `_restore_experiment`.
+pub async fn restore_experiment(
+    app: App,
+    Proto(r): Proto<RestoreExperiment>,
+) -> Reply<restore_experiment::Response> {
+    app.store.restore_experiment(r.experiment_id.unwrap_or_default()).await?;
+    reply::empty()
+}
+
+/// `POST experiments/update`. Upstream: `_update_experiment`.
+pub async fn update_experiment(
+    app: App,
+    Proto(r): Proto<UpdateExperiment>,
+) -> Reply<update_experiment::Response> {
+    let name = r.new_name.unwrap_or_default();
+    experiment::validate_name(&name)?;
+    app.store.rename_experiment(r.experiment_id.unwrap_or_default(), name).await?;
+    reply::empty()
+}
+
+/// `POST experiments/set-experiment-tag`. Upstream: `_set_experiment_tag`.
+pub async fn set_experiment_tag(
+    app: App,
+    Proto(r): Proto<SetExperimentTag>,
+) -> Reply<set_experiment_tag::Response> {
+    let (key, value) = (r.key.unwrap_or_default(), r.value.unwrap_or_default());
+    experiment::validate_tag(&key, &value)?;
+    app.store.set_experiment_tag(r.experiment_id.unwrap_or_default(), key, value).await?;
+    reply::empty()
+}
+
+/// `POST experiments/delete-experiment-tag`. Upstream: `_delete_experiment_tag`.
+pub async fn delete_experiment_tag(
+    app: App,
+    Proto(r): Proto<DeleteExperimentTag>,
+) -> Reply<delete_experiment_tag::Response> {
+    app.store.delete_experiment_tag(r.experiment_id.unwrap_or_default(), r.key.unwrap_or_default()).await?;
+    reply::empty()
+}

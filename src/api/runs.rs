@@ -1,0 +1,124 @@
+//! Runs and what is logged to them.
+
+use crate::api::extract::Check::{Array, Float, Int, Required, Str};
+use crate::api::extract::{Proto, Request, Schema};
+use crate::api::reply::{self, Reply};
+use crate::api::state::App;
+use crate::domain::run::{NewBatch, either_id};
+use crate::proto::{
+    CreateRun, DeleteRun, DeleteTag, GetRun, LogBatch, LogMetric, LogParam, RestoreRun, SetTag, UpdateRun,
+    create_run, delete_run, delete_tag, get_run, log_batch, log_metric, log_param, restore_run, set_tag,
+    update_run,
+};
+
+impl Request for CreateRun {
+    const SCHEMA: Schema = &[("experiment_id", &[Str]), ("start_time", &[Int]), ("run_name", &[Str])];
+}
+
+impl Request for UpdateRun {
+    const SCHEMA: Schema =
+        &[("run_id", &[Required, Str]), ("end_time", &[Int]), ("status", &[Str]), ("run_name", &[Str])];
+}
+
+impl Request for DeleteRun {
+    const SCHEMA: Schema = &[("run_id", &[Required, Str])];
+}
+
+impl Request for RestoreRun {
+    const SCHEMA: Schema = &[("run_id", &[Required, Str])];
+}
+
+impl Request for GetRun {
+    const SCHEMA: Schema = &[("run_id", &[Required, Str])];
+}
+
+impl Request for DeleteTag {
+    const SCHEMA: Schema = &[("run_id", &[Required, Str]), ("key", &[Required, Str])];
+}
+
+impl Request for LogMetric {
+    const SCHEMA: Schema = &[
+        ("run_id", &[Required, Str]),
+        ("key", &[Required, Str]),
+        ("value", &[Required, Float]),
+        ("timestamp", &[Int, Required]),
+        ("step", &[Int]),
+        ("model_id", &[Str]),
+        ("dataset_name", &[Str]),
+        ("dataset_digest", &[Str]),
+    ];
+}
+
+impl Request for LogParam {
+    const SCHEMA: Schema = &[("run_id", &[Required, Str]), ("key", &[Required, Str]), ("value", &[Str])];
+}
+
+impl Request for SetTag {
+    const SCHEMA: Schema = &[("run_id", &[Required, Str]), ("key", &[Required, Str]), ("value", &[Str])];
+}
+
+impl Request for LogBatch {
+    const SCHEMA: Schema =
+        &[("run_id", &[Str, Required]), ("metrics", &[Array]), ("params", &[Array]), ("tags", &[Array])];
+}
+
+/// `POST runs/create`. Upstream: `_create_run`.
+pub async fn create_run(app: App, Proto(r): Proto<CreateRun>) -> Reply<create_run::Response> {
+    let run = app.store.create_run(r).await?;
+    reply::json(create_run::Response { run: Some(run) })
+}
+
+/// `GET runs/get`. Upstream: `_get_run`.
+pub async fn get_run(app: App, Proto(r): Proto<GetRun>) -> Reply<get_run::Response> {
+    let run = app.store.get_run(either_id(r.run_id, r.run_uuid)).await?;
+    reply::json(get_run::Response { run: Some(run) })
+}
+
+/// `POST runs/update`. Upstream: `_update_run`.
+pub async fn update_run(app: App, Proto(r): Proto<UpdateRun>) -> Reply<update_run::Response> {
+    let id = either_id(r.run_id.clone(), r.run_uuid.clone());
+    let info = app.store.update_run(id, r).await?;
+    reply::json(update_run::Response { run_info: Some(info) })
+}
+
+/// `POST runs/delete`. Upstream: `_delete_run`.
+pub async fn delete_run(app: App, Proto(r): Proto<DeleteRun>) -> Reply<delete_run::Response> {
+    app.store.delete_run(r.run_id.unwrap_or_default()).await?;
+    reply::empty()
+}
+
+/// `POST runs/restore`. Upstream: `_restore_run`.
+pub async fn restore_run(app: App, Proto(r): Proto<RestoreRun>) -> Reply<restore_run::Response> {
+    app.store.restore_run(r.run_id.unwrap_or_default()).await?;
+    reply::empty()
+}
+
+/// `POST runs/delete-tag`. Upstream: `_delete_tag`.
+pub async fn delete_tag(app: App, Proto(r): Proto<DeleteTag>) -> Reply<delete_tag::Response> {
+    app.store.delete_tag(r.run_id.unwrap_or_default(), r.key.unwrap_or_default()).await?;
+    reply::empty()
+}
+
+/// `POST runs/log-metric`. Upstream: `_log_metric`.
+pub async fn log_metric(app: App, Proto(r): Proto<LogMetric>) -> Reply<log_metric::Response> {
+    app.store.log(NewBatch::from_metric(r)?).await?;
+    reply::empty()
+}
+
+/// `POST runs/log-parameter`. Upstream: `_log_param`.
+pub async fn log_param(app: App, Proto(r): Proto<LogParam>) -> Reply<log_param::Response> {
+    app.store.log(NewBatch::from_param(r, app.limits.long_values)?).await?;
+    reply::empty()
+}
+
+/// `POST runs/set-tag`. Upstream: `_set_tag`.
+pub async fn set_tag(app: App, Proto(r): Proto<SetTag>) -> Reply<set_tag::Response> {
+    app.store.log(NewBatch::from_tag(r, app.limits.long_values)?).await?;
+    reply::empty()
+}
+
+/// `POST runs/log-batch`. Upstream: `_log_batch`.
+pub async fn log_batch(app: App, Proto(r): Proto<LogBatch>) -> Reply<log_batch::Response> {
+    app.store.log(NewBatch::from_batch(r, app.limits.long_values)?).await?;
+    reply::empty()
+}

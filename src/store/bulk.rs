@@ -1,0 +1,184 @@
+//! Writes of many rows. On PostgreSQL one statement takes any number of rows as lists (`unnest`); on SQLite,
+//! which is in the process, a prepared statement runs once per row. With `dialect.rs` the only place where the
+//! two databases go different ways.
+//!
+//! Rows are to come sorted by run and key: two writers that lock rows in one order cannot deadlock.
+
+use diesel::sql_types::Text;
+use diesel::{QueryResult, RunQueryDsl as _};
+
+use super::conn::Conn;
+use super::statement::{Bind, statement};
+
+/// A metric of a run, as it is stored.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct MetricRow<'a> {
+    pub(super) run: &'a str,
+    pub(super) key: &'a str,
+    pub(super) value: f64,
+    pub(super) is_nan: bool,
+    pub(super) timestamp_ms: i64,
+    pub(super) step: i64,
+}
+
+/// A param or tag of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct PairRow<'a> {
+    pub(super) run: &'a str,
+    pub(super) key: &'a str,
+    pub(super) value: &'a str,
+}
+
+impl MetricRow<'_> {
+    /// What decides which of a run's values of one key is the latest.
+    fn is_later_than(&self, other: &Self) -> bool {
+        (self.step, self.timestamp_ms, self.value) > (other.step, other.timestamp_ms, other.value)
+    }
+}
+
+/// Adds metrics to the history and to the latest values of the runs among `runs` that are active; returns every
+/// run of `runs` that exists, with its stage. One statement on PostgreSQL, so that it needs no transaction.
+///
+/// A metric that is there already is left alone. Of equal latest values the first stays.
+/// Upstream: `SqlAlchemyStore._log_metrics_once`, `_update_latest_metrics_if_necessary`.
+pub(super) fn log_metrics(
+    conn: &mut Conn,
+    runs: &[&str],
+    rows: &[MetricRow<'_>],
+) -> QueryResult<Vec<(String, String)>> {
+    match conn {
+        Conn::Pg(c) => {
+            let run: Vec<&str> = rows.iter().map(|r| r.run).collect();
+            let key: Vec<&str> = rows.iter().map(|r| r.key).collect();
+            let value: Vec<f64> = rows.iter().map(|r| r.value).collect();
+            let is_nan: Vec<bool> = rows.iter().map(|r| r.is_nan).collect();
+            let timestamp: Vec<i64> = rows.iter().map(|r| r.timestamp_ms).collect();
+            let step: Vec<i64> = rows.iter().map(|r| r.step).collect();
+            let binds = [
+                Bind::Texts(runs),
+                Bind::Texts(&run),
+                Bind::Texts(&key),
+                Bind::Doubles(&value),
+                Bind::Bools(&is_nan),
+                Bind::BigInts(&timestamp),
+                Bind::BigInts(&step),
+            ];
+            statement::<(Text, Text)>(PG_LOG_METRICS, &binds).load(c)
+        }
+        Conn::Sqlite(c) => {
+            let mut found = Vec::with_capacity(runs.len());
+            for run in runs {
+                found.extend(statement::<(Text, Text)>(SQLITE_STAGE, &[Bind::Text(run)]).load(c)?);
+            }
+            let is_active = |run: &str| found.iter().any(|(id, stage)| id == run && stage == "active");
+            for row in rows.iter().filter(|row| is_active(row.run)) {
+                statement::<()>(SQLITE_METRIC, &binds_of(row)).execute(c)?;
+            }
+            for row in latest(rows).into_iter().filter(|row| is_active(row.run)) {
+                statement::<()>(SQLITE_LATEST_METRIC, &binds_of(row)).execute(c)?;
+            }
+            Ok(found)
+        }
+    }
+}
+
+const PG_LOG_METRICS: &str = "\
+WITH target AS (SELECT run_uuid, lifecycle_stage FROM runs WHERE run_uuid = ANY (?)),
+new AS (
+  SELECT n.* FROM unnest(?, ?, ?, ?, ?, ?) WITH ORDINALITY
+    AS n (run_uuid, key, value, is_nan, timestamp, step, position)
+  JOIN target ON target.run_uuid = n.run_uuid AND target.lifecycle_stage = 'active'
+),
+history AS (
+  INSERT INTO metrics (run_uuid, key, value, is_nan, timestamp, step)
+  SELECT run_uuid, key, value, is_nan, timestamp, step FROM new ORDER BY run_uuid, key, position
+  ON CONFLICT DO NOTHING
+),
+latest AS (
+  INSERT INTO latest_metrics AS old (run_uuid, key, value, is_nan, timestamp, step)
+  SELECT DISTINCT ON (run_uuid, key) run_uuid, key, value, is_nan, timestamp, step FROM new
+  ORDER BY run_uuid, key, step DESC, timestamp DESC, value DESC, position
+  ON CONFLICT (key, run_uuid) DO UPDATE SET value = excluded.value, is_nan = excluded.is_nan,
+    timestamp = excluded.timestamp, step = excluded.step
+  WHERE (excluded.step, excluded.timestamp, excluded.value) > (old.step, old.timestamp, old.value)
+)
+SELECT run_uuid, lifecycle_stage FROM target";
+
+const SQLITE_STAGE: &str = "SELECT run_uuid, lifecycle_stage FROM runs WHERE run_uuid = ?";
+
+const SQLITE_METRIC: &str = "\
+INSERT INTO metrics (run_uuid, key, value, is_nan, timestamp, step) VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT DO NOTHING";
+
+const SQLITE_LATEST_METRIC: &str = "\
+INSERT INTO latest_metrics AS old (run_uuid, key, value, is_nan, timestamp, step) VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT (key, run_uuid) DO UPDATE SET value = excluded.value, is_nan = excluded.is_nan,
+  timestamp = excluded.timestamp, step = excluded.step
+WHERE (excluded.step, excluded.timestamp, excluded.value) > (old.step, old.timestamp, old.value)";
+
+fn binds_of<'a>(row: &MetricRow<'a>) -> [Bind<'a>; 6] {
+    [
+        Bind::Text(row.run),
+        Bind::Text(row.key),
+        Bind::Double(row.value),
+        Bind::Bool(row.is_nan),
+        Bind::BigInt(row.timestamp_ms),
+        Bind::BigInt(row.step),
+    ]
+}
+
+/// Returns the latest row of each run and key; rows of one run and key stand together.
+fn latest<'r, 'a>(rows: &'r [MetricRow<'a>]) -> Vec<&'r MetricRow<'a>> {
+    let mut kept: Vec<&MetricRow<'a>> = Vec::new();
+    for row in rows {
+        match kept.last_mut() {
+            Some(last) if last.run == row.run && last.key == row.key => {
+                if row.is_later_than(last) {
+                    *last = row;
+                }
+            }
+            _ => kept.push(row),
+        }
+    }
+    kept
+}
+
+/// Adds params that are not there yet and returns how many were added.
+pub(super) fn insert_params(conn: &mut Conn, rows: &[PairRow<'_>]) -> QueryResult<usize> {
+    const PG: &str =
+        "INSERT INTO params (run_uuid, key, value) SELECT * FROM unnest(?, ?, ?) ON CONFLICT DO NOTHING";
+    const SQLITE: &str = "INSERT INTO params (run_uuid, key, value) VALUES (?, ?, ?) ON CONFLICT DO NOTHING";
+    write_pairs(conn, rows, PG, SQLITE)
+}
+
+/// Writes tags over earlier values. Run and key must not repeat.
+pub(super) fn upsert_tags(conn: &mut Conn, rows: &[PairRow<'_>]) -> QueryResult<usize> {
+    const PG: &str = "INSERT INTO tags (run_uuid, key, value) SELECT * FROM unnest(?, ?, ?) \
+                      ON CONFLICT (key, run_uuid) DO UPDATE SET value = excluded.value";
+    const SQLITE: &str = "INSERT INTO tags (run_uuid, key, value) VALUES (?, ?, ?) \
+                          ON CONFLICT (key, run_uuid) DO UPDATE SET value = excluded.value";
+    write_pairs(conn, rows, PG, SQLITE)
+}
+
+fn write_pairs(
+    conn: &mut Conn,
+    rows: &[PairRow<'_>],
+    pg: &'static str,
+    sqlite: &'static str,
+) -> QueryResult<usize> {
+    if rows.is_empty() {
+        return Ok(0);
+    }
+    match conn {
+        Conn::Pg(c) => {
+            let run: Vec<&str> = rows.iter().map(|r| r.run).collect();
+            let key: Vec<&str> = rows.iter().map(|r| r.key).collect();
+            let value: Vec<&str> = rows.iter().map(|r| r.value).collect();
+            statement::<()>(pg, &[Bind::Texts(&run), Bind::Texts(&key), Bind::Texts(&value)]).execute(c)
+        }
+        Conn::Sqlite(c) => rows.iter().try_fold(0, |n, row| {
+            let binds = [Bind::Text(row.run), Bind::Text(row.key), Bind::Text(row.value)];
+            Ok(n + statement::<()>(sqlite, &binds).execute(c)?)
+        }),
+    }
+}

@@ -1,0 +1,303 @@
+//! What is logged to runs: metrics, params and tags, of one request or of many at once.
+
+use std::collections::HashMap;
+
+use diesel::prelude::*;
+
+use super::{run_not_active, run_not_found};
+use crate::domain::run::{NewBatch, NewMetric, ParamsFrom, RUN_NAME_TAG};
+use crate::domain::{Error, ErrorCode, Result, python};
+use crate::proto::RunTag;
+use crate::store::bulk::{self, MetricRow, PairRow};
+use crate::store::conn::Conn;
+use crate::store::each;
+use crate::store::error::RaceLost;
+use crate::store::experiments::ACTIVE;
+use crate::store::schema::{logged_model_metrics, logged_models, params, runs, tags};
+
+/// What became of one request among others.
+pub(in crate::store) type Verdict = Result<()>;
+
+/// Says whether a batch needs no more than [`log_metrics_only`].
+pub(in crate::store) fn has_only_metrics(batch: &NewBatch) -> bool {
+    batch.params.is_empty()
+        && batch.tags.is_empty()
+        && !batch.metrics.is_empty()
+        && batch.metrics.iter().all(|m| m.model.is_none())
+}
+
+/// Logs batches for which [`has_only_metrics`] holds. On PostgreSQL it is one statement and needs no
+/// transaction around it. Returns a verdict for each batch.
+pub(in crate::store) fn log_metrics_only(conn: &mut Conn, batches: &[&NewBatch]) -> Result<Vec<Verdict>> {
+    let all: Vec<&NewBatch> = batches.to_vec();
+    let ids = distinct_runs(&all);
+    let found = bulk::log_metrics(conn, &ids, &metric_rows(&all))?;
+    let stages: HashMap<&str, &str> = found.iter().map(|(id, stage)| (id.as_str(), stage.as_str())).collect();
+    Ok(batches.iter().map(|b| check_stage(&b.run_id, stages.get(b.run_id.as_str()).copied())).collect())
+}
+
+/// Logs batches in the open transaction and returns a verdict for each: one that is refused leaves nothing
+/// behind, the others are stored whole. Batches take effect in their order.
+///
+/// # Errors
+/// What is the fault of no single batch; then nothing may be committed.
+/// Upstream: `SqlAlchemyStore.log_batch`, `_log_params`, `_log_model_metrics`, `_set_tags`.
+pub(in crate::store) fn log_batches(conn: &mut Conn, batches: &[&NewBatch]) -> Result<Vec<Verdict>> {
+    let targets = load_targets(conn, &distinct_runs(batches))?;
+    let mut verdicts: Vec<Verdict> = batches
+        .iter()
+        .map(|b| check_stage(&b.run_id, targets.get(&b.run_id).map(|t| t.stage.as_str())))
+        .collect();
+    check_models(conn, batches, &mut verdicts)?;
+    let new_params = check_params(conn, batches, &mut verdicts)?;
+    if bulk::insert_params(conn, &new_params)? < new_params.len() {
+        // Somebody else has logged one of them since: look again.
+        return Err(Error::unavailable("A param was logged at the same time.").with_source(RaceLost));
+    }
+    let kept: Vec<&NewBatch> =
+        batches.iter().zip(&verdicts).filter(|(_, v)| v.is_ok()).map(|(b, _)| *b).collect();
+    let rows = metric_rows(&kept);
+    if !rows.is_empty() {
+        bulk::log_metrics(conn, &distinct_runs(&kept), &rows)?;
+    }
+    log_model_metrics(conn, &kept, &targets)?;
+    set_tags(conn, &kept)?;
+    Ok(verdicts)
+}
+
+fn distinct_runs<'a>(batches: &[&'a NewBatch]) -> Vec<&'a str> {
+    let mut ids: Vec<&str> = batches.iter().map(|b| b.run_id.as_str()).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    ids
+}
+
+/// Returns all metrics sorted by run and key; equal ones keep their order.
+fn metric_rows<'a>(batches: &[&'a NewBatch]) -> Vec<MetricRow<'a>> {
+    let mut rows: Vec<MetricRow<'a>> =
+        batches.iter().flat_map(|b| b.metrics.iter().map(|m| metric_row(&b.run_id, m))).collect();
+    rows.sort_by(|a, b| (a.run, a.key).cmp(&(b.run, b.key)));
+    rows
+}
+
+fn metric_row<'a>(run: &'a str, m: &'a NewMetric) -> MetricRow<'a> {
+    let NewMetric { key, value, is_nan, timestamp_ms, step, .. } = m;
+    MetricRow { run, key, value: *value, is_nan: *is_nan, timestamp_ms: *timestamp_ms, step: *step }
+}
+
+fn check_stage(id: &str, stage: Option<&str>) -> Verdict {
+    match stage {
+        Some(ACTIVE) => Ok(()),
+        Some(stage) => Err(run_not_active(id, stage)),
+        None => Err(run_not_found(id)),
+    }
+}
+
+struct Target {
+    stage: String,
+    experiment_id: i32,
+}
+
+fn load_targets(conn: &mut Conn, ids: &[&str]) -> Result<HashMap<String, Target>> {
+    let columns = (runs::run_uuid, runs::lifecycle_stage, runs::experiment_id);
+    let rows: Vec<(String, Option<String>, Option<i32>)> = match ids {
+        [id] => each!(conn, c => runs::table.find(id).select(columns).load(c)),
+        ids => each!(conn, c => runs::table.filter(runs::run_uuid.eq_any(ids)).select(columns).load(c)),
+    }?;
+    Ok(rows
+        .into_iter()
+        .map(|(id, stage, experiment_id)| {
+            let target =
+                Target { stage: stage.unwrap_or_default(), experiment_id: experiment_id.unwrap_or_default() };
+            (id, target)
+        })
+        .collect())
+}
+
+/// Refuses batches that measure a logged model which does not exist.
+fn check_models(conn: &mut Conn, batches: &[&NewBatch], verdicts: &mut [Verdict]) -> Result<()> {
+    let models_of = |b: &NewBatch| -> Vec<String> {
+        b.metrics.iter().filter_map(|m| m.model.as_ref()).map(|m| m.model_id.clone()).collect()
+    };
+    let mut ids: Vec<String> = batches.iter().flat_map(|b| models_of(b)).collect();
+    if ids.is_empty() {
+        return Ok(());
+    }
+    ids.sort_unstable();
+    ids.dedup();
+    let known: Vec<String> = each!(conn, c => logged_models::table
+        .filter(logged_models::model_id.eq_any(&ids))
+        .select(logged_models::model_id)
+        .load(c))?;
+    for (batch, verdict) in batches.iter().zip(verdicts) {
+        let unknown = models_of(batch).into_iter().find(|id| !known.contains(id));
+        if let (Ok(()), Some(id)) = (&verdict, unknown) {
+            let message = format!("Metrics cannot be logged to model '{id}': there is no such logged model.");
+            *verdict = Err(Error::new(ErrorCode::BadRequest, message));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses batches that change a param, and returns the params of the others that are new, sorted.
+fn check_params<'a>(
+    conn: &mut Conn,
+    batches: &[&'a NewBatch],
+    verdicts: &mut [Verdict],
+) -> Result<Vec<PairRow<'a>>> {
+    let with_params: Vec<&NewBatch> = batches.iter().filter(|b| !b.params.is_empty()).copied().collect();
+    if with_params.is_empty() {
+        return Ok(Vec::new());
+    }
+    let stored = load_params(conn, &with_params)?;
+    let mut known: HashMap<(&str, &str), &str> =
+        stored.iter().map(|(run, key, value)| ((run.as_str(), key.as_str()), value.as_str())).collect();
+    let mut new = Vec::new();
+    for (batch, verdict) in batches.iter().zip(verdicts).filter(|(_, v)| v.is_ok()) {
+        let changed: Vec<Change<'_>> = batch
+            .params
+            .iter()
+            .filter_map(|p| {
+                let old = known.get(&(batch.run_id.as_str(), p.key())).filter(|old| **old != p.value())?;
+                Some(Change { key: p.key(), old: *old, new: p.value() })
+            })
+            .collect();
+        if !changed.is_empty() {
+            *verdict = Err(param_changed(batch, &changed));
+            continue;
+        }
+        for p in &batch.params {
+            if known.insert((&batch.run_id, p.key()), p.value()).is_none() {
+                new.push(PairRow { run: &batch.run_id, key: p.key(), value: p.value() });
+            }
+        }
+    }
+    new.sort_unstable_by(|a, b| (a.run, a.key).cmp(&(b.run, b.key)));
+    Ok(new)
+}
+
+fn load_params(conn: &mut Conn, batches: &[&NewBatch]) -> Result<Vec<(String, String, String)>> {
+    let columns = (params::run_uuid, params::key, params::value);
+    let keys: Vec<&str> = batches.iter().flat_map(|b| b.params.iter().map(|p| p.key())).collect();
+    let ids = distinct_runs(batches);
+    // One param alone is looked up by its key, all those of a group by the keys of their runs.
+    Ok(match (ids.as_slice(), keys.as_slice()) {
+        ([id], [key]) => each!(conn, c => params::table.find((key, id)).select(columns).load(c)),
+        (ids, keys) => each!(conn, c => params::table
+            .filter(params::run_uuid.eq_any(ids))
+            .filter(params::key.eq_any(keys))
+            .select(columns)
+            .load(c)),
+    }?)
+}
+
+struct Change<'a> {
+    key: &'a str,
+    old: &'a str,
+    new: &'a str,
+}
+
+/// Upstream: `SqlAlchemyStore.log_param`, `_log_params`.
+fn param_changed(batch: &NewBatch, changed: &[Change<'_>]) -> Error {
+    let run = &batch.run_id;
+    if let (ParamsFrom::LogParam, [Change { key, old, new }]) = (batch.params_from, changed) {
+        return Error::invalid(format!(
+            "Changing param values is not allowed. Param with key='{key}' was already logged with value='{old}' \
+             for run ID='{run}'. Attempted logging new value '{new}'."
+        ));
+    }
+    let list: Vec<String> = changed
+        .iter()
+        .map(|c| {
+            let [key, old, new] = [c.key, c.old, c.new].map(python::repr);
+            format!("{{'key': {key}, 'old_value': {old}, 'new_value': {new}}}")
+        })
+        .collect();
+    Error::invalid(format!(
+        "Changing param values is not allowed. Params were already logged='[{}]' for run ID='{run}'.",
+        list.join(", ")
+    ))
+}
+
+/// Adds the metrics that measure logged models; those that are there already are left alone.
+fn log_model_metrics(
+    conn: &mut Conn,
+    batches: &[&NewBatch],
+    targets: &HashMap<String, Target>,
+) -> Result<()> {
+    use logged_model_metrics::dsl;
+    for batch in batches {
+        let experiment_id = targets.get(&batch.run_id).map(|t| t.experiment_id);
+        let rows: Vec<_> = batch
+            .metrics
+            .iter()
+            .filter_map(|m| {
+                let model = m.model.as_ref()?;
+                Some((
+                    dsl::model_id.eq(&model.model_id),
+                    dsl::metric_name.eq(&m.key),
+                    dsl::metric_timestamp_ms.eq(m.timestamp_ms),
+                    dsl::metric_step.eq(m.step),
+                    dsl::metric_value.eq(m.value),
+                    dsl::experiment_id.eq(experiment_id.unwrap_or_default()),
+                    dsl::run_id.eq(&batch.run_id),
+                    dsl::dataset_name.eq(&model.dataset_name),
+                    dsl::dataset_digest.eq(&model.dataset_digest),
+                ))
+            })
+            .collect();
+        // A batch has at most 1000 metrics, 9000 binds; both databases take more than three times that.
+        if !rows.is_empty() {
+            each!(conn, c => diesel::insert_into(logged_model_metrics::table)
+                .values(&rows)
+                .on_conflict_do_nothing()
+                .execute(c))?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes the last value of each tag, and the names of the runs that are named by one.
+fn set_tags(conn: &mut Conn, batches: &[&NewBatch]) -> Result<()> {
+    let mut last: HashMap<(&str, &str), &str> = HashMap::new();
+    for batch in batches {
+        for tag in &batch.tags {
+            // An empty name names nothing.
+            if tag.key() != RUN_NAME_TAG || !tag.value().is_empty() {
+                last.insert((&batch.run_id, tag.key()), tag.value());
+            }
+        }
+    }
+    let mut rows: Vec<PairRow<'_>> =
+        last.into_iter().map(|((run, key), value)| PairRow { run, key, value }).collect();
+    rows.sort_unstable_by(|a, b| (a.run, a.key).cmp(&(b.run, b.key)));
+    for row in rows.iter().filter(|row| row.key == RUN_NAME_TAG) {
+        set_name(conn, row.run, row.value)?;
+    }
+    bulk::upsert_tags(conn, &rows)?;
+    Ok(())
+}
+
+/// Writes the tags of a run that has none yet. A repeated key keeps its last value.
+pub(super) fn insert_new_tags(conn: &mut Conn, run_id: &str, new: &[RunTag]) -> Result<()> {
+    let mut last: HashMap<&str, PairRow<'_>> = HashMap::new();
+    for tag in new {
+        last.insert(tag.key(), PairRow { run: run_id, key: tag.key(), value: tag.value() });
+    }
+    // In the order of the request: without an ORDER BY that is the order in which they are read.
+    let rows: Vec<PairRow<'_>> = new.iter().filter_map(|t| last.remove(t.key())).collect();
+    bulk::upsert_tags(conn, &rows)?;
+    Ok(())
+}
+
+/// Gives a run a name, and writes it to the tag that carries it.
+pub(super) fn rename_run(conn: &mut Conn, run_id: &str, name: &str) -> Result<()> {
+    set_name(conn, run_id, name)?;
+    bulk::upsert_tags(conn, &[PairRow { run: run_id, key: RUN_NAME_TAG, value: name }])?;
+    Ok(())
+}
+
+fn set_name(conn: &mut Conn, run_id: &str, name: &str) -> Result<()> {
+    each!(conn, c => diesel::update(runs::table.find(run_id)).set(runs::name.eq(name)).execute(c))?;
+    Ok(())
+}

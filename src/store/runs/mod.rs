@@ -1,0 +1,328 @@
+//! Runs: their life, and how rows become [`Run`] messages. What is logged to a run is written in `log.rs`.
+
+pub(super) mod log;
+
+use std::collections::HashMap;
+
+use diesel::dsl::{AssumeNotNull, exists};
+use diesel::prelude::*;
+use diesel::sql_types::Text;
+
+use super::conn::Conn;
+use super::experiments::{ACTIVE, DELETED, get_experiment_in, require_active};
+use super::schema::{assessments, latest_metrics, params, runs, tags};
+use super::{Store, each};
+use crate::domain::run::{RUN_NAME_TAG, name_of_new_run};
+use crate::domain::time::now_ms;
+use crate::domain::{Error, Result, artifact_uri};
+use crate::proto::{
+    CreateRun, Metric, Param, Run, RunData, RunInfo, RunInputs, RunOutputs, RunStatus, RunTag, UpdateRun,
+};
+
+impl Store {
+    /// Stores a run in an active experiment, with a drawn name where none is given. One transaction.
+    ///
+    /// # Errors
+    /// `RESOURCE_DOES_NOT_EXIST` for an unknown experiment, `INVALID_PARAMETER_VALUE` for a deleted one or two
+    /// names that differ. Upstream: `SqlAlchemyStore.create_run`.
+    pub async fn create_run(&self, request: CreateRun) -> Result<Run> {
+        self.write(move |conn| create_run_in(conn, &request)).await
+    }
+
+    /// Returns a run with its latest metrics, params, tags, inputs and outputs; also a deleted one.
+    ///
+    /// # Errors
+    /// `RESOURCE_DOES_NOT_EXIST`.
+    pub async fn get_run(&self, id: String) -> Result<Run> {
+        self.read(move |conn| {
+            let row = get_row(conn, &id)?;
+            Ok(assemble(conn, vec![row])?.pop().unwrap_or_default())
+        })
+        .await
+    }
+
+    /// Changes status, end time and name of an active run, as far as they are given; the tag that carries the
+    /// name follows. One transaction.
+    ///
+    /// # Errors
+    /// As [`require_active_run`]. Upstream: `SqlAlchemyStore.update_run_info`.
+    pub async fn update_run(&self, id: String, update: UpdateRun) -> Result<RunInfo> {
+        self.write(move |conn| update_run_in(conn, &id, &update)).await
+    }
+
+    /// Marks a run as deleted.
+    ///
+    /// # Errors
+    /// `RESOURCE_DOES_NOT_EXIST`.
+    pub async fn delete_run(&self, id: String) -> Result<()> {
+        self.write(move |conn| {
+            get_row(conn, &id)?;
+            set_stage_of_run(conn, &id, DELETED)
+        })
+        .await
+    }
+
+    /// Marks a run as active.
+    ///
+    /// # Errors
+    /// `RESOURCE_DOES_NOT_EXIST`.
+    pub async fn restore_run(&self, id: String) -> Result<()> {
+        self.write(move |conn| {
+            get_row(conn, &id)?;
+            set_stage_of_run(conn, &id, ACTIVE)
+        })
+        .await
+    }
+
+    /// Removes a tag of an active run.
+    ///
+    /// # Errors
+    /// `RESOURCE_DOES_NOT_EXIST` when the run or the tag is not there.
+    pub async fn delete_tag(&self, id: String, key: String) -> Result<()> {
+        self.write(move |conn| {
+            require_active_run(&get_row(conn, &id)?)?;
+            let deleted = each!(conn, c => diesel::delete(tags::table.find((&key, &id))).execute(c))?;
+            if deleted == 0 {
+                return Err(Error::not_found(format!("No tag with name: {key} in run with id {id}")));
+            }
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// A row of `runs`, as far as it is shown.
+#[derive(Queryable, Selectable, Debug)]
+#[diesel(table_name = runs)]
+pub(super) struct RunRow {
+    pub(super) run_uuid: String,
+    pub(super) name: Option<String>,
+    pub(super) user_id: Option<String>,
+    pub(super) status: Option<String>,
+    pub(super) start_time: Option<i64>,
+    pub(super) end_time: Option<i64>,
+    pub(super) lifecycle_stage: Option<String>,
+    pub(super) artifact_uri: Option<String>,
+    pub(super) experiment_id: Option<i32>,
+}
+
+impl RunRow {
+    fn into_info(self) -> RunInfo {
+        RunInfo {
+            run_uuid: Some(self.run_uuid.clone()),
+            experiment_id: self.experiment_id.map(|id| id.to_string()),
+            run_name: self.name,
+            user_id: self.user_id,
+            status: self.status.and_then(|s| RunStatus::from_str_name(&s)).map(i32::from),
+            start_time: self.start_time,
+            end_time: self.end_time.filter(|t| *t != 0),
+            artifact_uri: self.artifact_uri.filter(|uri| !uri.is_empty()),
+            lifecycle_stage: self.lifecycle_stage,
+            run_id: Some(self.run_uuid),
+        }
+    }
+}
+
+/// Upstream: `SqlAlchemyStore._get_run`.
+pub(super) fn run_not_found(id: &str) -> Error {
+    Error::not_found(format!("Run with id={id} not found"))
+}
+
+/// Upstream: `SqlAlchemyStore._check_run_is_active`.
+pub(super) fn run_not_active(id: &str, stage: &str) -> Error {
+    Error::invalid(format!("The run {id} must be in the 'active' state. Current state is {stage}."))
+}
+
+/// Returns a run's row.
+///
+/// # Errors
+/// `RESOURCE_DOES_NOT_EXIST`.
+pub(super) fn get_row(conn: &mut Conn, id: &str) -> Result<RunRow> {
+    let row = each!(conn, c => runs::table.find(id).select(RunRow::as_select()).first(c).optional())?;
+    row.ok_or_else(|| run_not_found(id))
+}
+
+/// Checks that a run may be written to.
+///
+/// # Errors
+/// `INVALID_PARAMETER_VALUE` for a deleted run.
+pub(super) fn require_active_run(row: &RunRow) -> Result<()> {
+    match row.lifecycle_stage.as_deref() {
+        Some(ACTIVE) => Ok(()),
+        stage => Err(run_not_active(&row.run_uuid, stage.unwrap_or("None"))),
+    }
+}
+
+/// Adds to a page of rows what belongs to them, keeping the order, by a fixed number of statements.
+pub(super) fn assemble(conn: &mut Conn, page: Vec<RunRow>) -> Result<Vec<Run>> {
+    let ids: Vec<&str> = page.iter().map(|row| row.run_uuid.as_str()).collect();
+    let mut data = load_data(conn, &ids)?;
+    Ok(page
+        .into_iter()
+        .map(|row| {
+            let data = data.remove(&row.run_uuid).unwrap_or_default();
+            let mut info = row.into_info();
+            if info.run_name().is_empty()
+                && let Some(tag) = data.tags.iter().find(|t| t.key() == RUN_NAME_TAG && !t.value().is_empty())
+            {
+                info.run_name.clone_from(&tag.value);
+            }
+            Run {
+                info: Some(info),
+                data: Some(data),
+                inputs: Some(RunInputs::default()),
+                outputs: Some(RunOutputs::default()),
+            }
+        })
+        .collect())
+}
+
+/// Loads `$columns` of the rows of `$table` that belong to the runs `$ids`. One id alone gets an equality,
+/// since SQLite prepares a list anew each time.
+macro_rules! rows_of {
+    ($conn:expr, $table:ident, $ids:expr, $columns:expr) => {
+        match $ids {
+            [id] => each!($conn, c => $table::table.filter($table::run_uuid.eq(id)).select($columns).load(c)),
+            ids => each!($conn, c => $table::table.filter($table::run_uuid.eq_any(ids)).select($columns).load(c)),
+        }
+    };
+}
+
+/// Deletes the assessments that were made by the runs `$which`: a deleted run takes them along. The run stands
+/// in an assessment's metadata, which is JSON as Python writes it. Upstream: `SqlAlchemyStore._mark_run_deleted`.
+macro_rules! delete_assessments_of {
+    ($conn:expr, $which:expr) => {{
+        let pattern = "%\"mlflow.assessment.sourceRunId\": \"".into_sql::<Text>().concat(runs::run_uuid).concat("\"%");
+        let made_by = runs::table.filter($which).filter(metadata().like(pattern));
+        let made = assessments::table
+            .filter(metadata().like("%\"mlflow.assessment.sourceRunId\": \"%"))
+            .filter(exists(made_by));
+        each!($conn, c => diesel::delete(made).execute(c))
+    }};
+}
+
+fn metadata() -> AssumeNotNull<assessments::assessment_metadata> {
+    assessments::assessment_metadata.assume_not_null()
+}
+
+fn load_data(conn: &mut Conn, ids: &[&str]) -> Result<HashMap<String, RunData>> {
+    let mut data: HashMap<String, RunData> = HashMap::with_capacity(ids.len());
+    let metrics: Vec<(String, String, f64, Option<i64>, i64, bool)> = rows_of!(conn, latest_metrics, ids, {
+        use latest_metrics::dsl::{is_nan, key, run_uuid, step, timestamp, value};
+        (run_uuid, key, value, timestamp, step, is_nan)
+    })?;
+    for (run, key, value, timestamp, step, is_nan) in metrics {
+        data.entry(run).or_default().metrics.push(Metric {
+            key: Some(key),
+            value: Some(if is_nan { f64::NAN } else { value }),
+            timestamp,
+            step: Some(step),
+            ..Metric::default()
+        });
+    }
+    let params: Vec<(String, String, String)> =
+        rows_of!(conn, params, ids, (params::run_uuid, params::key, params::value))?;
+    for (run, key, value) in params {
+        data.entry(run).or_default().params.push(Param { key: Some(key), value: Some(value) });
+    }
+    let tags: Vec<(String, String, Option<String>)> =
+        rows_of!(conn, tags, ids, (tags::run_uuid, tags::key, tags::value))?;
+    for (run, key, value) in tags {
+        data.entry(run).or_default().tags.push(RunTag { key: Some(key), value });
+    }
+    Ok(data)
+}
+
+fn create_run_in(conn: &mut Conn, request: &CreateRun) -> Result<Run> {
+    let experiment_id = super::experiments::parse_id(request.experiment_id())?;
+    let experiment = get_experiment_in(conn, experiment_id)?;
+    require_active(&experiment)?;
+    let run_id = uuid::Uuid::new_v4().simple().to_string();
+    let name = name_of_new_run(request.run_name.as_deref(), &request.tags)?;
+    let row = RunRow {
+        artifact_uri: Some(artifact_uri::run_artifact_uri(experiment.artifact_location(), &run_id)?),
+        run_uuid: run_id,
+        name: Some(name.clone()),
+        user_id: Some(request.user_id().to_owned()),
+        status: Some(RunStatus::Running.as_str_name().to_owned()),
+        start_time: Some(request.start_time()),
+        end_time: None,
+        lifecycle_stage: Some(ACTIVE.to_owned()),
+        experiment_id: Some(experiment_id),
+    };
+    insert_row(conn, &row)?;
+    let mut tags = request.tags.clone();
+    if tags.iter().all(|t| t.key() != RUN_NAME_TAG || t.value().is_empty()) {
+        tags.push(RunTag { key: Some(RUN_NAME_TAG.to_owned()), value: Some(name) });
+    }
+    log::insert_new_tags(conn, &row.run_uuid, &tags)?;
+    Ok(Run {
+        info: Some(row.into_info()),
+        data: Some(RunData { tags, ..RunData::default() }),
+        inputs: Some(RunInputs::default()),
+        outputs: None,
+    })
+}
+
+fn insert_row(conn: &mut Conn, row: &RunRow) -> Result<()> {
+    each!(conn, c => diesel::insert_into(runs::table)
+        .values((
+            runs::run_uuid.eq(&row.run_uuid),
+            runs::name.eq(&row.name),
+            runs::source_type.eq("UNKNOWN"),
+            runs::source_name.eq(""),
+            runs::entry_point_name.eq(""),
+            runs::user_id.eq(&row.user_id),
+            runs::status.eq(&row.status),
+            runs::start_time.eq(row.start_time),
+            runs::source_version.eq(""),
+            runs::lifecycle_stage.eq(&row.lifecycle_stage),
+            runs::artifact_uri.eq(&row.artifact_uri),
+            runs::experiment_id.eq(row.experiment_id),
+        ))
+        .execute(c))?;
+    Ok(())
+}
+
+fn update_run_in(conn: &mut Conn, id: &str, update: &UpdateRun) -> Result<RunInfo> {
+    let mut row = get_row(conn, id)?;
+    require_active_run(&row)?;
+    if update.status.is_some() {
+        row.status = Some(update.status().as_str_name().to_owned());
+    }
+    row.end_time = update.end_time.or(row.end_time);
+    each!(conn, c => diesel::update(runs::table.find(id))
+        .set((runs::status.eq(&row.status), runs::end_time.eq(row.end_time)))
+        .execute(c))?;
+    if let Some(name) = update.run_name.as_deref().filter(|n| !n.is_empty()) {
+        log::rename_run(conn, id, name)?;
+        row.name = Some(name.to_owned());
+    }
+    Ok(row.into_info())
+}
+
+/// Marks one run as active or deleted.
+fn set_stage_of_run(conn: &mut Conn, id: &str, stage: &str) -> Result<()> {
+    if stage == DELETED {
+        delete_assessments_of!(conn, runs::run_uuid.eq(id))?;
+    }
+    each!(conn, c => diesel::update(runs::table.filter(runs::run_uuid.eq(id)))
+        .set((runs::lifecycle_stage.eq(stage), runs::deleted_time.eq(deleted_time(stage))))
+        .execute(c))?;
+    Ok(())
+}
+
+/// Marks all runs of an experiment as active or deleted.
+pub(super) fn set_stage_in_experiment(conn: &mut Conn, id: i32, stage: &str) -> Result<()> {
+    if stage == DELETED {
+        delete_assessments_of!(conn, runs::experiment_id.eq(id))?;
+    }
+    each!(conn, c => diesel::update(runs::table.filter(runs::experiment_id.eq(id)))
+        .set((runs::lifecycle_stage.eq(stage), runs::deleted_time.eq(deleted_time(stage))))
+        .execute(c))?;
+    Ok(())
+}
+
+fn deleted_time(stage: &str) -> Option<i64> {
+    (stage == DELETED).then(now_ms)
+}

@@ -1,0 +1,115 @@
+//! Hot statements as plain text with typed binds. Unlike diesel's `sql_query`, and unlike its updates and
+//! upserts, such a statement is prepared once per connection and then reused.
+//!
+//! The text is `&'static str` so that a connection's cache of prepared statements stays bounded.
+
+use diesel::backend::Backend;
+use diesel::pg::Pg;
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::serialize::ToSql;
+use diesel::sql_types::{Array, BigInt, Bool, Double, HasSqlType, Text};
+use diesel::sqlite::Sqlite;
+use diesel::{PgConnection, QueryResult, RunQueryDsl, SqliteConnection};
+
+/// A value for a `?` in a statement's text.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Bind<'a> {
+    Text(&'a str),
+    Double(f64),
+    BigInt(i64),
+    Bool(bool),
+    /// PostgreSQL only, like the other lists.
+    Texts(&'a [&'a str]),
+    Doubles(&'a [f64]),
+    BigInts(&'a [i64]),
+    Bools(&'a [bool]),
+}
+
+/// A statement whose `?` take `binds` in their order, and whose rows have the SQL type `ST`.
+pub(super) struct Statement<'a, ST = ()> {
+    text: &'static str,
+    binds: &'a [Bind<'a>],
+    rows: std::marker::PhantomData<ST>,
+}
+
+/// Returns a statement. The text must hold as many `?` as there are binds, and no other `?`.
+pub(super) const fn statement<'a, ST>(text: &'static str, binds: &'a [Bind<'a>]) -> Statement<'a, ST> {
+    Statement { text, binds, rows: std::marker::PhantomData }
+}
+
+impl<ST> Statement<'_, ST> {
+    fn walk<'b, DB: Backend>(
+        &'b self,
+        mut out: AstPass<'_, 'b, DB>,
+        mut push: impl FnMut(&'b Bind<'b>, AstPass<'_, 'b, DB>) -> QueryResult<()>,
+    ) -> QueryResult<()> {
+        let mut binds = self.binds.iter();
+        let mut parts = self.text.split('?');
+        out.push_sql(parts.next().unwrap_or_default());
+        for part in parts {
+            let bind = binds.next().ok_or_else(|| wrong("fewer binds than marks"))?;
+            push(bind, out.reborrow())?;
+            out.push_sql(part);
+        }
+        Ok(())
+    }
+}
+
+fn wrong(what: &'static str) -> diesel::result::Error {
+    diesel::result::Error::QueryBuilderError(what.into())
+}
+
+/// Pushes a bind that both databases know; `false` is returned for the others.
+fn push_common<'b, DB>(bind: &'b Bind<'b>, mut out: AstPass<'_, 'b, DB>) -> QueryResult<bool>
+where
+    DB: Backend + HasSqlType<Text> + HasSqlType<Double> + HasSqlType<BigInt> + HasSqlType<Bool>,
+    str: ToSql<Text, DB>,
+    f64: ToSql<Double, DB>,
+    i64: ToSql<BigInt, DB>,
+    bool: ToSql<Bool, DB>,
+{
+    match bind {
+        Bind::Text(v) => out.push_bind_param::<Text, str>(v)?,
+        Bind::Double(v) => out.push_bind_param::<Double, f64>(v)?,
+        Bind::BigInt(v) => out.push_bind_param::<BigInt, i64>(v)?,
+        Bind::Bool(v) => out.push_bind_param::<Bool, bool>(v)?,
+        _ => return Ok(false),
+    }
+    Ok(true)
+}
+
+impl<ST> QueryFragment<Pg> for Statement<'_, ST> {
+    fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        self.walk(out, |bind, mut out| match bind {
+            Bind::Texts(v) => out.push_bind_param::<Array<Text>, [&'b str]>(v),
+            Bind::Doubles(v) => out.push_bind_param::<Array<Double>, [f64]>(v),
+            Bind::BigInts(v) => out.push_bind_param::<Array<BigInt>, [i64]>(v),
+            Bind::Bools(v) => out.push_bind_param::<Array<Bool>, [bool]>(v),
+            one => push_common(one, out).map(|_known| ()),
+        })
+    }
+}
+
+impl<ST> QueryFragment<Sqlite> for Statement<'_, ST> {
+    fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
+        self.walk(
+            out,
+            |bind, out| {
+                if push_common(bind, out)? { Ok(()) } else { Err(wrong("SQLite takes no lists")) }
+            },
+        )
+    }
+}
+
+impl<ST> QueryId for Statement<'_, ST> {
+    // The text is the key of the cache.
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl<ST> Query for Statement<'_, ST> {
+    type SqlType = ST;
+}
+
+impl<ST> RunQueryDsl<PgConnection> for Statement<'_, ST> {}
+impl<ST> RunQueryDsl<SqliteConnection> for Statement<'_, ST> {}
