@@ -25,7 +25,7 @@ impl ArtifactPath {
     /// # Errors
     /// `INVALID_PARAMETER_VALUE`, "Invalid path", for everything that could lead elsewhere.
     pub fn parse(text: &str) -> Result<Self> {
-        validated(text).map(|text| Self::normalised(&text))
+        Self::normalised(&validated(text)?)
     }
 
     /// Reads the path of a file that is to be written.
@@ -42,7 +42,7 @@ impl ArtifactPath {
         if matches!(name, "" | ".") {
             return Err(Error::invalid("Artifact path must include a filename (cannot end with '/')."));
         }
-        let plain = Self::normalised(folder);
+        let plain = Self::normalised(folder)?;
         if plain.as_str() != folder {
             return Err(Error::new(
                 ErrorCode::InternalError,
@@ -57,12 +57,14 @@ impl ArtifactPath {
                 "Invalid artifact file name: '{name}'. Artifact names starting with '{UPLOAD_PREFIX}' are reserved."
             )));
         }
-        Ok(Self::normalised(&text))
+        Self::normalised(&text)
     }
 
-    fn normalised(text: &str) -> Self {
+    /// Looks a second time, since what stood behind `./` may be at the beginning now.
+    fn normalised(text: &str) -> Result<Self> {
         let names: Vec<&str> = text.split('/').filter(|name| !matches!(*name, "" | ".")).collect();
-        Self(names.join("/"))
+        let text = names.join("/");
+        if is_safe(&text) { Ok(Self(text)) } else { Err(Error::invalid("Invalid path")) }
     }
 
     /// Returns the path of `other` below this one.
@@ -225,6 +227,8 @@ mod tests {
             "\\x",
             "\\\\server\\share",
             "%5c%5cserver",
+            "./\\x",
+            ".//C:/x",
             "C:/x",
             "C:\\x",
             "c%3A%5cx",
