@@ -35,10 +35,6 @@ def pytest_addoption(parser):
     parser.addoption("--databases", default="sqlite,postgres", help="the databases to test on")
 
 
-def pytest_configure(config):
-    config.addinivalue_line("markers", "one_database: the test starts what it needs itself, once")
-
-
 def pytest_generate_tests(metafunc):
     if "backend" in metafunc.fixturenames:
         metafunc.parametrize("backend", metafunc.config.getoption("databases").split(","), scope="session")
@@ -47,15 +43,16 @@ def pytest_generate_tests(metafunc):
 def pytest_collection_modifyitems(items):
     """Keeps what shares a server in one worker of a parallel run."""
     for item in items:
-        backend = item.callspec.params.get("backend", "") if hasattr(item, "callspec") else ""
-        item.add_marker(pytest.mark.xdist_group(f"{item.path.name}-{backend}"))
+        params = item.callspec.params if hasattr(item, "callspec") else {}
+        group = [item.path.name, *(str(params[key]) for key in ("backend", "resource") if key in params)]
+        item.add_marker(pytest.mark.xdist_group("-".join(group)))
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
     """Shows the logs of the servers of a failed test."""
     report = yield
-    if report.failed:
+    if report.failed and "differential" not in item.path.name:
         for server in item.stash.get(_SERVERS, []):
             report.sections.append((f"log of {server.kind} at {server.url}", server.log_tail()))
     return report

@@ -1,0 +1,5 @@
+"""The differential test's parts: cases by resource, how answers are compared, which differences are tolerated.
+
+Every case is a request that is sent to the stock server and to ours, in the same order, so that both hold the same
+data. `case.py` is the vocabulary; add a case to the file of its resource.
+"""

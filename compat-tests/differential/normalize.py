@@ -1,0 +1,80 @@
+"""Makes the answers of two servers comparable: ids and times differ, everything else should not."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from typing import Any
+
+from .case import Answer
+
+#: Headers that clients, browsers and the UI act upon.
+COMPARED_HEADERS = [
+    "content-type", "content-disposition", "content-range", "accept-ranges", "location", "allow", "cache-control",
+    "x-content-type-options", "x-frame-options", "vary", "access-control-allow-origin",
+    "access-control-allow-credentials", "access-control-allow-methods", "access-control-allow-headers",
+    "access-control-expose-headers", "access-control-max-age",
+]  # fmt: skip
+#: Headers whose value is the server's own business, but not whether they are there.
+PRESENCE_HEADERS = ["etag", "last-modified"]
+
+_HEX_ID = re.compile(r"(?<![0-9a-f])[0-9a-f]{32}(?![0-9a-f])")
+_GENERATED_NAME = re.compile(r"[a-z]+-[a-z]+-\d{1,3}")
+#: Lists that are sets: stock reads them without an order.
+_UNORDERED = {"tags", "params", "metrics", "dataset_inputs", "model_inputs", "datasets", "dataset_summaries"}
+
+
+class Normalizer:
+    """Replaces ids by the order of their first appearance, and times near now, for one server."""
+
+    def __init__(self, server_url: str) -> None:
+        self._host = server_url.removeprefix("http://")
+        self._ids: dict[str, str] = {}
+
+    def normalize(self, answer: Answer) -> dict[str, Any]:
+        """Returns the comparable form of an answer."""
+        headers = {name: self._text(answer.headers[name]) for name in COMPARED_HEADERS if name in answer.headers}
+        if "allow" in headers:
+            headers["allow"] = ", ".join(sorted(headers["allow"].split(", ")))
+        headers |= {name: "present" for name in PRESENCE_HEADERS if name in answer.headers}
+        return {"status": answer.status, "headers": headers, "body": self._body(answer)}
+
+    def _body(self, answer: Answer) -> Any:
+        if "json" not in answer.headers.get("content-type", ""):
+            return self._text(answer.body.decode("utf-8", "backslashreplace"))
+        try:
+            # 3 is not 3.0, and a bare NaN is not "NaN".
+            tree = json.loads(answer.body, parse_constant=lambda text: f"bare {text}", parse_float=_number)
+        except ValueError:
+            return "not JSON: " + self._text(answer.body.decode("utf-8", "backslashreplace"))
+        return self._tree(tree)
+
+    def _tree(self, value: Any, key: str = "") -> Any:
+        if isinstance(value, dict):
+            return {self._text(k): self._tree(v, k) for k, v in value.items()}
+        if isinstance(value, list):
+            items = [self._tree(v, key) for v in value]
+            if key in _UNORDERED and all(isinstance(v, dict) for v in items):
+                items.sort(key=lambda v: (str(v.get("key") or ""), str(v.get("step") or ""), json.dumps(v)))
+            return items
+        if isinstance(value, bool) or value is None:
+            return value
+        if isinstance(value, int):
+            return "<now>" if _near_now(value) else value
+        if key in ("run_name", "runName", "value") and _GENERATED_NAME.fullmatch(value):
+            return "<generated name>"
+        return self._text(value)
+
+    def _text(self, text: str) -> str:
+        text = text.replace(self._host, "<host>")
+        text = _HEX_ID.sub(lambda found: self._ids.setdefault(found[0], f"<id {len(self._ids) + 1}>"), text)
+        return re.sub(r"\b\d{13}\b", lambda found: "<now>" if _near_now(int(found[0])) else found[0], text)
+
+
+def _number(text: str) -> str:
+    return f"float {float(text)!r}"
+
+
+def _near_now(value: int) -> bool:
+    return abs(value - time.time() * 1000) < 3_600_000
