@@ -3,6 +3,7 @@
 pub mod artifact_uri;
 pub mod error;
 pub mod experiment;
+pub mod page;
 pub mod python;
 pub mod run;
 pub mod time;
