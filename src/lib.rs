@@ -4,6 +4,7 @@
 //! - [`proto`] — the messages of the protocol and their JSON form.
 //! - [`domain`] — what MLflow means: rules, limits, errors.
 //! - [`artifacts`] — the bytes behind artifact URIs.
+//! - [`search`] — the filter language: text to typed predicates.
 //! - [`store`] — the database.
 //! - [`api`] — HTTP.
 
@@ -11,4 +12,5 @@ pub mod api;
 pub mod artifacts;
 pub mod domain;
 pub mod proto;
+pub mod search;
 pub mod store;
