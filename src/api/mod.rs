@@ -1,5 +1,6 @@
 //! HTTP. Handlers are thin: extract, validate, one call, reply. Here is every route, by resource.
 
+pub mod datasets;
 pub mod experiments;
 pub mod extract;
 pub mod reply;
@@ -33,6 +34,9 @@ pub fn routes(config: &mut ServiceConfig) {
             .route(&v2("runs/log-metric"), post().to(runs::log_metric))
             .route(&v2("runs/log-parameter"), post().to(runs::log_param))
             .route(&v2("runs/set-tag"), post().to(runs::set_tag))
-            .route(&v2("runs/log-batch"), post().to(runs::log_batch));
+            .route(&v2("runs/log-batch"), post().to(runs::log_batch))
+            .route(&v2("runs/log-inputs"), post().to(datasets::log_inputs))
+            .route(&v2("runs/outputs"), post().to(datasets::log_outputs));
     }
+    config.route("/ajax-api/2.0/mlflow/experiments/search-datasets", post().to(datasets::search_datasets));
 }

@@ -19,6 +19,8 @@ pub enum ErrorCode {
     BadRequest,
     /// A parameter's value is refused.
     InvalidParameterValue,
+    /// The same for a parameter that names a field which does not exist.
+    AttributeNotFound,
     /// The caller may not do this.
     PermissionDenied,
     /// The named resource does not exist.
@@ -63,6 +65,9 @@ impl ErrorCode {
             Self::BadRequest => (400, "BAD_REQUEST", Some((USER, "INVALID_PARAMETER_VALUE"))),
             Self::InvalidParameterValue => {
                 (400, "INVALID_PARAMETER_VALUE", Some((USER, "INVALID_PARAMETER_VALUE")))
+            }
+            Self::AttributeNotFound => {
+                (400, "INVALID_PARAMETER_VALUE", Some(("KAM04", "ATTRIBUTE_NOT_FOUND")))
             }
             Self::PermissionDenied => (403, "PERMISSION_DENIED", Some((USER, "PERMISSION_DENIED"))),
             Self::ResourceDoesNotExist => {

@@ -1,8 +1,10 @@
 //! What MLflow means: rules, limits and errors. No SQL and no HTTP.
 
 pub mod artifact_uri;
+pub mod dataset;
 pub mod error;
 pub mod experiment;
+pub mod logged_model;
 pub mod page;
 pub mod python;
 pub mod run;

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use super::{Error, Result, artifact_uri, python};
+use super::{Error, ErrorCode, Result, artifact_uri, python};
 
 /// Longest key of a metric, param or tag.
 pub const MAX_KEY_LENGTH: usize = 250;
@@ -177,6 +177,18 @@ pub fn experiment_id(text: &str) -> Result<i32> {
     i32::try_from(number).map_err(|_e| Error::not_found(format!("No Experiment with id={number} exists")))
 }
 
+/// Reads the experiment ids of a search. An id beyond the column's type names no experiment, so it is left out.
+///
+/// # Errors
+/// `INVALID_PARAMETER_VALUE` for anything but whole numbers. Upstream: `_parse_experiment_ids`.
+pub fn searched_experiment_ids(texts: &[String]) -> Result<Vec<i32>> {
+    let known = texts.iter().filter_map(|text| match experiment_id(text) {
+        Err(e) if e.code == ErrorCode::ResourceDoesNotExist => None,
+        read => Some(read),
+    });
+    known.collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -228,6 +240,8 @@ mod tests {
         assert_eq!(experiment_id("12").unwrap(), 12);
         assert_eq!(experiment_id(" 12 ").unwrap(), 12);
         assert!(experiment_id("abc").unwrap_err().message.starts_with("Invalid experiment ID 'abc'."));
+        let ids = ["1".to_owned(), "99999999999".to_owned()];
+        assert_eq!(searched_experiment_ids(&ids).unwrap(), [1]);
         assert!(experiment_id("99999999999").unwrap_err().message.starts_with("No Experiment with id="));
     }
 }

@@ -10,6 +10,8 @@ impl From<Diesel> for Error {
     fn from(error: Diesel) -> Self {
         if is_unavailable(&error) {
             Self::unavailable(UNAVAILABLE).with_source(error)
+        } else if let Some(message) = refused_value(&error) {
+            Self::new(ErrorCode::BadRequest, message).with_source(error)
         } else {
             Self::internal(error)
         }
@@ -63,6 +65,18 @@ fn is_contention(error: &Diesel) -> bool {
         }
         _ => false,
     }
+}
+
+/// Says what the client sent that no column can hold. Where nothing checks the length of a text before, only
+/// PostgreSQL refuses it, as under stock.
+fn refused_value(error: &Diesel) -> Option<&'static str> {
+    let Diesel::DatabaseError(_, info) = error else { return None };
+    // diesel hands over no SQLSTATE for these (22001, 22021).
+    if info.message().contains("value too long for type") {
+        return Some("A value of the request is too long to be stored.");
+    }
+    let has_nul = info.message().contains("invalid byte sequence for encoding");
+    has_nul.then_some("A value of the request contains a character that cannot be stored.")
 }
 
 fn is_unavailable(error: &Diesel) -> bool {

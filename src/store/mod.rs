@@ -4,6 +4,7 @@
 
 mod bulk;
 pub mod conn;
+mod datasets;
 pub mod dialect;
 mod doors;
 pub mod error;

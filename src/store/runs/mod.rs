@@ -9,6 +9,7 @@ use diesel::prelude::*;
 use diesel::sql_types::Text;
 
 use super::conn::Conn;
+use super::datasets::load_inputs;
 use super::experiments::{ACTIVE, DELETED, get_experiment_in, require_active};
 use super::schema::{assessments, latest_metrics, params, runs, tags};
 use super::{Store, each};
@@ -16,7 +17,7 @@ use crate::domain::run::{RUN_NAME_TAG, name_of_new_run};
 use crate::domain::time::now_ms;
 use crate::domain::{Error, Result, artifact_uri};
 use crate::proto::{
-    CreateRun, Metric, Param, Run, RunData, RunInfo, RunInputs, RunOutputs, RunStatus, RunTag, UpdateRun,
+    CreateRun, Metric, Param, Run, RunData, RunInfo, RunInputs, RunStatus, RunTag, UpdateRun,
 };
 
 impl Store {
@@ -157,22 +158,19 @@ pub(super) fn require_active_run(row: &RunRow) -> Result<()> {
 pub(super) fn assemble(conn: &mut Conn, page: Vec<RunRow>) -> Result<Vec<Run>> {
     let ids: Vec<&str> = page.iter().map(|row| row.run_uuid.as_str()).collect();
     let mut data = load_data(conn, &ids)?;
+    let mut linked = load_inputs(conn, &ids)?;
     Ok(page
         .into_iter()
         .map(|row| {
             let data = data.remove(&row.run_uuid).unwrap_or_default();
+            let (inputs, outputs) = linked.remove(&row.run_uuid).unwrap_or_default();
             let mut info = row.into_info();
             if info.run_name().is_empty()
                 && let Some(tag) = data.tags.iter().find(|t| t.key() == RUN_NAME_TAG && !t.value().is_empty())
             {
                 info.run_name.clone_from(&tag.value);
             }
-            Run {
-                info: Some(info),
-                data: Some(data),
-                inputs: Some(RunInputs::default()),
-                outputs: Some(RunOutputs::default()),
-            }
+            Run { info: Some(info), data: Some(data), inputs: Some(inputs), outputs: Some(outputs) }
         })
         .collect())
 }
