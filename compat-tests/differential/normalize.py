@@ -20,6 +20,7 @@ COMPARED_HEADERS = [
 PRESENCE_HEADERS = ["etag", "last-modified"]
 
 _HEX_ID = re.compile(r"(?<![0-9a-f])[0-9a-f]{32}(?![0-9a-f])")
+_BOUNDARY = re.compile(r"(?<![0-9a-f])[0-9a-f]{26}(?![0-9a-f])")
 _GENERATED_NAME = re.compile(r"[a-z]+-[a-z]+-\d{1,3}")
 #: Lists that are sets: stock reads them without an order.
 _UNORDERED = {"tags", "params", "metrics", "dataset_inputs", "model_inputs", "datasets", "dataset_summaries"}
@@ -62,13 +63,14 @@ class Normalizer:
             return value
         if isinstance(value, int):
             return "<now>" if _near_now(value) else value
-        if key in ("run_name", "runName", "value") and _GENERATED_NAME.fullmatch(value):
+        if key in ("run_name", "runName", "name", "value") and _GENERATED_NAME.fullmatch(value):
             return "<generated name>"
         return self._text(value)
 
     def _text(self, text: str) -> str:
         text = text.replace(self._host, "<host>")
         text = _HEX_ID.sub(lambda found: self._ids.setdefault(found[0], f"<id {len(self._ids) + 1}>"), text)
+        text = _BOUNDARY.sub("<boundary>", text)
         return re.sub(r"\b\d{13}\b", lambda found: "<now>" if _near_now(int(found[0])) else found[0], text)
 
 
