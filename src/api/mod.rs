@@ -3,6 +3,7 @@
 pub mod datasets;
 pub mod experiments;
 pub mod extract;
+pub mod metrics;
 pub mod reply;
 pub mod runs;
 pub mod state;
@@ -36,7 +37,15 @@ pub fn routes(config: &mut ServiceConfig) {
             .route(&v2("runs/set-tag"), post().to(runs::set_tag))
             .route(&v2("runs/log-batch"), post().to(runs::log_batch))
             .route(&v2("runs/log-inputs"), post().to(datasets::log_inputs))
-            .route(&v2("runs/outputs"), post().to(datasets::log_outputs));
+            .route(&v2("runs/outputs"), post().to(datasets::log_outputs))
+            .route(&v2("metrics/get-history"), get().to(metrics::get_metric_history))
+            .route(
+                &v2("metrics/get-history-bulk-interval"),
+                get().to(metrics::get_metric_history_bulk_interval),
+            );
     }
-    config.route("/ajax-api/2.0/mlflow/experiments/search-datasets", post().to(datasets::search_datasets));
+    // For the UI alone.
+    config
+        .route("/ajax-api/2.0/mlflow/experiments/search-datasets", post().to(datasets::search_datasets))
+        .route("/ajax-api/2.0/mlflow/metrics/get-history-bulk", get().to(metrics::get_metric_history_bulk));
 }

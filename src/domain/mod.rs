@@ -8,6 +8,7 @@ pub mod logged_model;
 pub mod page;
 pub mod python;
 pub mod run;
+pub mod sampling;
 pub mod time;
 pub mod validate;
 

@@ -22,6 +22,12 @@ pub const MAX_METRICS_PER_BATCH: usize = 1000;
 pub const MAX_PARAMS_TAGS_PER_BATCH: usize = 100;
 /// Most metrics, params and tags together in one batch.
 pub const MAX_ENTITIES_PER_BATCH: usize = 1000;
+/// Most runs whose histories are asked for at once.
+pub const MAX_HISTORY_RUNS: usize = 100;
+/// Most points of several runs' histories together.
+pub const MAX_HISTORY_BULK_RESULTS: i64 = 25_000;
+/// Most points of a sampled history.
+pub const MAX_SAMPLED_POINTS: usize = 2500;
 
 /// Whether params and tags that are too long are cut (stock's default) or refused.
 ///
@@ -60,6 +66,22 @@ impl Default for Limits {
 pub fn invalid_value(path: &str, value: &str, reason: &str) -> Error {
     let value = python::json_string(value);
     Error::invalid(format!("Invalid value {value} for parameter '{path}' supplied: {reason}"))
+}
+
+/// Returns the first and the last step that are asked for; all steps when none are named.
+///
+/// # Errors
+/// `INVALID_PARAMETER_VALUE` when only one is named or they are in the wrong order.
+/// Upstream: `get_metric_history_bulk_interval_impl`.
+pub fn step_range(start: Option<i32>, end: Option<i32>) -> Result<(i64, i64)> {
+    match (start, end) {
+        (None, None) => Ok((i64::MIN, i64::MAX)),
+        (Some(start), Some(end)) if start > end => Err(Error::invalid(format!(
+            "end_step must be greater than start_step. Found start_step={start} and end_step={end}."
+        ))),
+        (Some(start), Some(end)) => Ok((start.into(), end.into())),
+        _ => Err(Error::invalid("If either start step or end step are specified, both must be specified.")),
+    }
 }
 
 /// Checks the key of a metric, param or tag: only allowed characters, and no path but itself.

@@ -10,7 +10,7 @@ mod doors;
 pub mod error;
 mod experiments;
 mod ingest;
-mod runs;
+pub mod runs;
 #[expect(missing_docs, reason = "generated: the columns have the names of the protocol")]
 pub mod schema;
 mod statement;

@@ -1,6 +1,7 @@
 //! Runs: their life, and how rows become [`Run`] messages. What is logged to a run is written in `log.rs`.
 
 pub(super) mod log;
+pub mod metrics;
 
 use std::collections::HashMap;
 
