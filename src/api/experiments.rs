@@ -1,15 +1,15 @@
 //! Experiments and their tags.
 
-use crate::api::extract::Check::{Array, Required, Str};
+use crate::api::extract::Check::{Array, Int, Required, Str};
 use crate::api::extract::{Proto, Request, Schema};
 use crate::api::reply::{self, Reply};
 use crate::api::state::App;
 use crate::domain::experiment::{self, NewExperiment};
 use crate::proto::{
     CreateExperiment, DeleteExperiment, DeleteExperimentTag, GetExperiment, GetExperimentByName,
-    RestoreExperiment, SetExperimentTag, UpdateExperiment, create_experiment, delete_experiment,
-    delete_experiment_tag, get_experiment, get_experiment_by_name, restore_experiment, set_experiment_tag,
-    update_experiment,
+    RestoreExperiment, SearchExperiments, SetExperimentTag, UpdateExperiment, create_experiment,
+    delete_experiment, delete_experiment_tag, get_experiment, get_experiment_by_name, restore_experiment,
+    search_experiments, set_experiment_tag, update_experiment,
 };
 
 impl Request for CreateExperiment {
@@ -22,6 +22,16 @@ impl Request for GetExperiment {
 
 impl Request for GetExperimentByName {
     const SCHEMA: Schema = &[("experiment_name", &[Required, Str])];
+}
+
+impl Request for SearchExperiments {
+    const SCHEMA: Schema = &[
+        ("view_type", &[Int]),
+        ("max_results", &[Int]),
+        ("order_by", &[Array]),
+        ("filter", &[Str]),
+        ("page_token", &[Str]),
+    ];
 }
 
 impl Request for DeleteExperiment {
@@ -68,6 +78,14 @@ pub async fn get_experiment_by_name(
 ) -> Reply<get_experiment_by_name::Response> {
     let experiment = app.store.get_experiment_by_name(r.experiment_name.unwrap_or_default()).await?;
     reply::json(get_experiment_by_name::Response { experiment: Some(experiment) })
+}
+
+/// `GET` and `POST experiments/search`. Upstream: `_search_experiments`.
+pub async fn search_experiments(
+    app: App,
+    Proto(r): Proto<SearchExperiments>,
+) -> Reply<search_experiments::Response> {
+    reply::json(app.store.search_experiments(r).await?)
 }
 
 /// `POST experiments/delete`. Upstream: `_delete_experiment`.

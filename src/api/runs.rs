@@ -1,18 +1,28 @@
 //! Runs and what is logged to them.
 
-use crate::api::extract::Check::{Array, Float, Int, Required, Str};
-use crate::api::extract::{Proto, Request, Schema};
+use crate::api::extract::Check::{Array, Float, Int, Required, Str, Strings};
+use crate::api::extract::{Proto, Request, Schema, wrong_type};
 use crate::api::reply::{self, Reply};
 use crate::api::state::App;
 use crate::domain::run::{NewBatch, either_id};
+use crate::domain::validate::MAX_SEARCH_RESULTS;
 use crate::proto::{
-    CreateRun, DeleteRun, DeleteTag, GetRun, LogBatch, LogMetric, LogParam, RestoreRun, SetTag, UpdateRun,
-    create_run, delete_run, delete_tag, get_run, log_batch, log_metric, log_param, restore_run, set_tag,
-    update_run,
+    CreateRun, DeleteRun, DeleteTag, GetRun, LogBatch, LogMetric, LogParam, RestoreRun, SearchRuns, SetTag,
+    UpdateRun, create_run, delete_run, delete_tag, get_run, log_batch, log_metric, log_param, restore_run,
+    search_runs, set_tag, update_run,
 };
 
 impl Request for CreateRun {
     const SCHEMA: Schema = &[("experiment_id", &[Str]), ("start_time", &[Int]), ("run_name", &[Str])];
+}
+
+impl Request for SearchRuns {
+    const SCHEMA: Schema = &[
+        ("experiment_ids", &[Array]),
+        ("filter", &[Str]),
+        ("max_results", &[Int]),
+        ("order_by", &[Array, Strings]),
+    ];
 }
 
 impl Request for UpdateRun {
@@ -72,6 +82,14 @@ pub async fn create_run(app: App, Proto(r): Proto<CreateRun>) -> Reply<create_ru
 pub async fn get_run(app: App, Proto(r): Proto<GetRun>) -> Reply<get_run::Response> {
     let run = app.store.get_run(either_id(r.run_id, r.run_uuid)).await?;
     reply::json(get_run::Response { run: Some(run) })
+}
+
+/// `POST runs/search`. Upstream: `_search_runs`.
+pub async fn search_runs(app: App, Proto(r): Proto<SearchRuns>) -> Reply<search_runs::Response> {
+    if i64::from(r.max_results()) > MAX_SEARCH_RESULTS {
+        return Err(wrong_type("max_results", &r.max_results().into()));
+    }
+    reply::json(app.store.search_runs(r).await?)
 }
 
 /// `POST runs/update`. Upstream: `_update_run`.

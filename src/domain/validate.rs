@@ -16,6 +16,8 @@ pub const MAX_TAG_VALUE_LENGTH: usize = 8000;
 pub const MAX_EXPERIMENT_NAME_LENGTH: usize = 500;
 /// Longest value of an experiment's tag.
 pub const MAX_EXPERIMENT_TAG_VALUE_LENGTH: usize = 20_000;
+/// Most results of one search.
+pub const MAX_SEARCH_RESULTS: i64 = 50_000;
 /// Most metrics in one batch.
 pub const MAX_METRICS_PER_BATCH: usize = 1000;
 /// Most params, and most tags, in one batch.
@@ -192,9 +194,9 @@ pub fn batch_limit(what: &str, limit: usize, count: usize) -> Result<()> {
 /// # Errors
 /// `INVALID_PARAMETER_VALUE` for anything but a whole number.
 pub fn experiment_id(text: &str) -> Result<i32> {
-    let invalid =
-        || Error::invalid(format!("Invalid experiment ID '{text}'. Experiment ID must be a valid integer."));
-    let number: i128 = text.trim().replace('_', "").parse().map_err(|_e| invalid())?;
+    let number: i128 = text.trim().replace('_', "").parse().map_err(|_e| {
+        Error::invalid(format!("Invalid experiment ID '{text}'. Experiment ID must be a valid integer."))
+    })?;
     // No experiment has an id beyond the column's type; such a one does not exist.
     i32::try_from(number).map_err(|_e| Error::not_found(format!("No Experiment with id={number} exists")))
 }
@@ -203,12 +205,30 @@ pub fn experiment_id(text: &str) -> Result<i32> {
 ///
 /// # Errors
 /// `INVALID_PARAMETER_VALUE` for anything but whole numbers. Upstream: `_parse_experiment_ids`.
-pub fn searched_experiment_ids(texts: &[String]) -> Result<Vec<i32>> {
-    let known = texts.iter().filter_map(|text| match experiment_id(text) {
+pub fn searched_experiment_ids<S: AsRef<str>>(texts: &[S]) -> Result<Vec<i32>> {
+    let known = texts.iter().filter_map(|text| match experiment_id(text.as_ref()) {
         Err(e) if e.code == ErrorCode::ResourceDoesNotExist => None,
         read => Some(read),
     });
     known.collect()
+}
+
+/// Checks the number of results that a search is asked for, and returns it.
+///
+/// # Errors
+/// `INVALID_PARAMETER_VALUE` for less than one or more than [`MAX_SEARCH_RESULTS`]. Upstream:
+/// `SqlAlchemyStore._validate_max_results_param`.
+pub fn max_results(count: i64) -> Result<i64> {
+    let refused = |rule: &str| {
+        Error::invalid(format!(
+            "Invalid value {count} for parameter 'max_results' supplied. It must be {rule}"
+        ))
+    };
+    match count {
+        1..=MAX_SEARCH_RESULTS => Ok(count),
+        ..1 => Err(refused("a positive integer")),
+        _ => Err(refused(&format!("at most {MAX_SEARCH_RESULTS}"))),
+    }
 }
 
 #[cfg(test)]

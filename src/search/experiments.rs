@@ -3,8 +3,7 @@
 use super::field::{self, Attributes, Condition, Entity, Value};
 use super::parser::Comparison;
 use super::{Direction, KeyTest, MAX_CLAUSES, Membership, Number, NumberOp, TextTest};
-use crate::domain::python::parse_int;
-use crate::domain::{Error, Result};
+use crate::domain::{Error, Result, validate};
 
 /// A filter over experiments and their order, checked: lowering it cannot fail.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,8 +21,8 @@ pub enum ExperimentPredicate {
     Name(TextTest),
     /// A time in milliseconds.
     Time(ExperimentTime, NumberOp, i64),
-    /// Its id, one of a list or none of it.
-    Id(Membership, Vec<i64>),
+    /// Its id, one of a list or none of it. Ids that no experiment can have are left out, so it may be empty.
+    Id(Membership, Vec<i32>),
     /// A tag.
     Tag(String, KeyTest),
 }
@@ -154,10 +153,10 @@ fn id_predicate(operator: &str, value: Value<'_>) -> Result<ExperimentPredicate>
                 "!=" => Membership::NotIn,
                 _ => return Err(refused_for_id(operator)),
             };
-            Ok(ExperimentPredicate::Id(membership, vec![experiment_id(id)?]))
+            Ok(ExperimentPredicate::Id(membership, validate::searched_experiment_ids(&[id])?))
         }
         Value::List(ids) => {
-            let ids = ids.iter().map(|id| experiment_id(id)).collect::<Result<_>>()?;
+            let ids = validate::searched_experiment_ids(&ids)?;
             match operator {
                 "=" | "!=" => Err(field::misplaced_list(operator)),
                 _ => field::membership(operator)
@@ -171,18 +170,6 @@ fn id_predicate(operator: &str, value: Value<'_>) -> Result<ExperimentPredicate>
 
 fn refused_for_id(operator: &str) -> Error {
     Error::invalid(format!("Invalid comparator for experiment_id: {operator}"))
-}
-
-/// Reads the id of an experiment, which is a whole number.
-///
-/// Upstream: `mlflow.utils.validation._parse_experiment_id`.
-///
-/// # Errors
-/// `INVALID_PARAMETER_VALUE` for anything else.
-pub fn experiment_id(text: &str) -> Result<i64> {
-    parse_int(text).ok_or_else(|| {
-        Error::invalid(format!("Invalid experiment ID '{text}'. Experiment ID must be a valid integer."))
-    })
 }
 
 fn time(key: &str) -> ExperimentTime {

@@ -1,5 +1,7 @@
 //! Experiments and their tags.
 
+mod search;
+
 use std::collections::HashMap;
 
 use diesel::prelude::*;

@@ -2,6 +2,7 @@
 
 pub(super) mod log;
 pub mod metrics;
+mod search;
 
 use std::collections::HashMap;
 

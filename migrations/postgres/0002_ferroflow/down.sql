@@ -1,2 +1,0 @@
-DROP INDEX ferroflow_runs_listing;
-DROP TABLE ferroflow_migrations;

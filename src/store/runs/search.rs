@@ -1,0 +1,290 @@
+//! The search of runs: a [`RunQuery`] as one statement for the rows of a page; what belongs to the rows is added by
+//! [`assemble`].
+
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Integer, Nullable, Text};
+
+use super::{RunRow, assemble};
+use crate::domain::page::{offset_token, parse_offset_token};
+use crate::domain::{Result, validate};
+use crate::proto::{SearchRuns, ViewType, search_runs};
+use crate::search::runs::{DatasetField, RunOrder, RunOrderKey, RunPredicate, RunQuery, RunText, RunTime};
+use crate::search::{ListTest, Membership, NumberOp};
+use crate::store::conn::Conn;
+use crate::store::dialect::Dialect;
+use crate::store::predicate::{Column, KeyTable, Search, direction, number_op};
+use crate::store::{Store, each};
+
+const PARAMS: KeyTable = KeyTable { name: "params", on: ".run_uuid = r.run_uuid" };
+const TAGS: KeyTable = KeyTable { name: "tags", on: ".run_uuid = r.run_uuid" };
+
+/// The SQL type of a [`RunRow`].
+type RunColumns = (
+    Text,
+    Nullable<Text>,
+    Nullable<Text>,
+    Nullable<Text>,
+    Nullable<BigInt>,
+    Nullable<BigInt>,
+    Nullable<Text>,
+    Nullable<Text>,
+    Nullable<Integer>,
+);
+
+/// What to search for, read from a request.
+struct RunSearch {
+    query: RunQuery,
+    experiment_ids: Vec<i32>,
+    view: ViewType,
+    limit: i64,
+    offset: i64,
+}
+
+impl Store {
+    /// Returns a page of runs with what was logged to them, and the token of the next page if there is one. Ordered
+    /// as asked, then by start time (newest first), then by id.
+    ///
+    /// Upstream: `SqlAlchemyStore._search_runs`. Differs on PostgreSQL: runs without a start time come last in the
+    /// default order too, as on SQLite.
+    ///
+    /// # Errors
+    /// `INVALID_PARAMETER_VALUE` for a bad filter, order, limit, page token or experiment id.
+    pub async fn search_runs(&self, request: SearchRuns) -> Result<search_runs::Response> {
+        let search = RunSearch::new(&request)?;
+        self.read(move |conn| search.run(conn)).await
+    }
+}
+
+impl RunSearch {
+    fn new(request: &SearchRuns) -> Result<Self> {
+        let limit = validate::max_results(request.max_results().into())?;
+        let query = RunQuery::parse(request.filter(), &request.order_by)?;
+        let offset = parse_offset_token(request.page_token.as_deref())?;
+        let experiment_ids = validate::searched_experiment_ids(&request.experiment_ids)?;
+        Ok(Self { query, experiment_ids, view: request.run_view_type(), limit, offset })
+    }
+
+    fn run(&self, conn: &mut Conn) -> Result<search_runs::Response> {
+        let statement = self.statement(conn.dialect());
+        // One more than the page tells whether there is a next one.
+        let mut page: Vec<RunRow> = each!(conn, c => statement.load(c))?;
+        let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
+        let next_page_token =
+            (page.len() > limit).then(|| offset_token(self.offset.saturating_add(self.limit)));
+        page.truncate(limit);
+        let mut runs = assemble(conn, page)?;
+        for run in &mut runs {
+            // Only `runs/get` shows these.
+            run.inputs.get_or_insert_default().model_inputs.clear();
+        }
+        Ok(search_runs::Response { runs, next_page_token })
+    }
+
+    /// Index of the default listing: `runs (experiment_id, lifecycle_stage, start_time DESC NULLS LAST, run_uuid)`.
+    fn statement(&self, dialect: Dialect) -> Search<RunColumns> {
+        let mut search = Search::new(dialect);
+        if self.query.predicates.is_empty() && self.query.order.len() <= 1 && self.experiment_ids.len() == 1 {
+            search.keep_prepared();
+        }
+        search.sql(
+            "SELECT r.run_uuid, r.name, r.user_id, r.status, r.start_time, r.end_time, r.lifecycle_stage, \
+             r.artifact_uri, r.experiment_id FROM runs r",
+        );
+        for (index, predicate) in self.query.predicates.iter().enumerate() {
+            join(&mut search, index, predicate);
+        }
+        for (index, order) in self.query.order.iter().enumerate() {
+            join_order(&mut search, index, &order.key);
+        }
+        search.sql(" WHERE r.experiment_id");
+        match self.experiment_ids.as_slice() {
+            // One alone lets both databases read the index in order.
+            [id] => search.sql(" = ").integer(*id),
+            ids => search.ids(Membership::In, ids),
+        };
+        search.sql(" AND ").stage("r.lifecycle_stage", self.view);
+        for predicate in &self.query.predicates {
+            restrict(&mut search, predicate);
+        }
+        search.sql(" ORDER BY ");
+        for (index, order) in self.query.order.iter().enumerate() {
+            order_by(&mut search, index, order);
+        }
+        if self.query.order.iter().all(|order| order.key != RunOrderKey::Time(RunTime::Start)) {
+            search.sql("r.start_time DESC NULLS LAST, ");
+        }
+        search.sql("r.run_uuid").page(self.limit + 1, self.offset);
+        search
+    }
+}
+
+/// Joins the table that a predicate asks about. Its primary key holds the key and the run, so no run comes twice.
+fn join(search: &mut Search<RunColumns>, index: usize, predicate: &RunPredicate) {
+    match predicate {
+        RunPredicate::Metric { key, op, value } => {
+            search.sql(" JOIN latest_metrics ").alias("f", index).sql(" ON ").alias("f", index);
+            search.sql(".run_uuid = r.run_uuid AND ").alias("f", index).sql(".key = ").text(key);
+            search.sql(" AND (").alias("f", index).sql(".value").sql(number_op(*op)).double(*value);
+            // NaN is stored as 0 with a mark.
+            search
+                .sql(if *op == NumberOp::Ne { " OR " } else { " AND NOT " })
+                .alias("f", index)
+                .sql(".is_nan)");
+        }
+        RunPredicate::Param(key, test) => search.join_key(&PARAMS, index, key, test),
+        RunPredicate::Tag(key, test) => search.join_key(&TAGS, index, key, test),
+        RunPredicate::Text(..)
+        | RunPredicate::IdList(..)
+        | RunPredicate::Time(..)
+        | RunPredicate::Dataset(..) => {}
+    }
+}
+
+/// Adds to the WHERE clause what a predicate asks that needs no join.
+fn restrict(search: &mut Search<RunColumns>, predicate: &RunPredicate) {
+    match predicate {
+        RunPredicate::Metric { .. } => {}
+        RunPredicate::Param(key, test) => search.presence(&PARAMS, key, test),
+        RunPredicate::Tag(key, test) => search.presence(&TAGS, key, test),
+        RunPredicate::Text(column, test) => {
+            search.sql(" AND ").text_test(Column::Of(text_column(*column)), test);
+        }
+        RunPredicate::IdList(membership, ids) => {
+            search.sql(" AND r.run_uuid").texts(*membership, ids);
+        }
+        RunPredicate::Time(column, op, value) => {
+            search.sql(" AND ").sql(time_column(*column)).sql(number_op(*op)).number(*value);
+        }
+        RunPredicate::Dataset(field, test) => dataset(search, *field, test),
+    }
+}
+
+fn dataset(search: &mut Search<RunColumns>, field: DatasetField, test: &ListTest) {
+    search.sql(
+        " AND r.run_uuid IN (SELECT i.destination_id FROM inputs i JOIN datasets d ON d.dataset_uuid = i.source_id",
+    );
+    let column = match field {
+        DatasetField::Name => "d.name",
+        DatasetField::Digest => "d.digest",
+        DatasetField::Context => {
+            search
+                .sql(" JOIN input_tags t ON t.input_uuid = i.input_uuid AND t.name = 'mlflow.data.context'");
+            "t.value"
+        }
+    };
+    search.sql(" WHERE ").list_test(Column::Of(column), test).sql(")");
+}
+
+/// Joins what an order key reads, which may be missing.
+fn join_order(search: &mut Search<RunColumns>, index: usize, key: &RunOrderKey) {
+    let (table, key) = match key {
+        RunOrderKey::Metric(key) => (" LEFT JOIN latest_metrics ", key),
+        RunOrderKey::Param(key) => (" LEFT JOIN params ", key),
+        RunOrderKey::Tag(key) => (" LEFT JOIN tags ", key),
+        RunOrderKey::Name | RunOrderKey::Text(_) | RunOrderKey::Time(_) => return,
+    };
+    search.sql(table).alias("o", index).sql(" ON ").alias("o", index).sql(".run_uuid = r.run_uuid AND ");
+    search.alias("o", index).sql(".key = ").text(key);
+}
+
+/// Missing values come last in both directions, and NaN before them.
+fn order_by(search: &mut Search<RunColumns>, index: usize, order: &RunOrder) {
+    let (value, end) = match order.key {
+        RunOrderKey::Metric(_) => {
+            search.sql("CASE WHEN ").alias("o", index).sql(".is_nan THEN 1 WHEN ").alias("o", index);
+            search.sql(".value IS NULL THEN 2 ELSE 0 END, ");
+            (Column::Joined("o", index, ".value"), ", ")
+        }
+        RunOrderKey::Param(_) | RunOrderKey::Tag(_) => {
+            (Column::Joined("o", index, ".value"), " NULLS LAST, ")
+        }
+        RunOrderKey::Name => (Column::Of("r.name"), " NULLS LAST, "),
+        RunOrderKey::Text(column) => (Column::Of(text_column(column)), " NULLS LAST, "),
+        RunOrderKey::Time(column) => (Column::Of(time_column(column)), " NULLS LAST, "),
+    };
+    search.column(value).sql(direction(order.direction)).sql(end);
+}
+
+const fn text_column(column: RunText) -> &'static str {
+    match column {
+        RunText::Id => "r.run_uuid",
+        RunText::User => "r.user_id",
+        RunText::Status => "r.status",
+        RunText::ArtifactUri => "r.artifact_uri",
+    }
+}
+
+const fn time_column(column: RunTime) -> &'static str {
+    match column {
+        RunTime::Start => "r.start_time",
+        RunTime::End => "r.end_time",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use diesel::debug_query;
+    use diesel::pg::Pg;
+    use diesel::sqlite::Sqlite;
+
+    use super::*;
+
+    fn search(filter: &str, order_by: &[&str]) -> RunSearch {
+        RunSearch::new(&SearchRuns {
+            experiment_ids: vec!["1".into()],
+            filter: Some(filter.into()),
+            order_by: order_by.iter().map(|&by| by.into()).collect(),
+            max_results: Some(10),
+            ..SearchRuns::default()
+        })
+        .unwrap()
+    }
+
+    /// Returns what stands behind the columns.
+    fn tail(text: &str) -> String {
+        text.split_once(" FROM runs r").unwrap().1.trim_start().to_owned()
+    }
+
+    fn sqlite(filter: &str, order_by: &[&str]) -> String {
+        tail(&debug_query::<Sqlite, _>(&search(filter, order_by).statement(Dialect::Sqlite)).to_string())
+    }
+
+    fn postgres(filter: &str, order_by: &[&str]) -> String {
+        tail(&debug_query::<Pg, _>(&search(filter, order_by).statement(Dialect::Postgres)).to_string())
+    }
+
+    #[test]
+    fn sql_of_the_default_listing() {
+        insta::assert_snapshot!(sqlite("", &[]), @r"WHERE r.experiment_id = ? AND r.lifecycle_stage = 'active' ORDER BY r.start_time DESC NULLS LAST, r.run_uuid LIMIT ? OFFSET ? -- binds: [1, 11, 0]");
+        insta::assert_snapshot!(postgres("", &[]), @r"WHERE r.experiment_id = $1 AND r.lifecycle_stage = 'active' ORDER BY r.start_time DESC NULLS LAST, r.run_uuid LIMIT $2 OFFSET $3 -- binds: [1, 11, 0]");
+    }
+
+    #[test]
+    fn sql_of_filters() {
+        insta::assert_snapshot!(sqlite("metrics.acc > 0.5 AND metrics.loss != 1", &[]), @r#"JOIN latest_metrics f0 ON f0.run_uuid = r.run_uuid AND f0.key = ? AND (f0.value > ? AND NOT f0.is_nan) JOIN latest_metrics f1 ON f1.run_uuid = r.run_uuid AND f1.key = ? AND (f1.value != ? OR f1.is_nan) WHERE r.experiment_id = ? AND r.lifecycle_stage = 'active' ORDER BY r.start_time DESC NULLS LAST, r.run_uuid LIMIT ? OFFSET ? -- binds: ["acc", 0.5, "loss", 1.0, 1, 11, 0]"#);
+        insta::assert_snapshot!(sqlite("params.lr ILIKE '%1' AND tags.a LIKE 'x'", &[]), @r#"JOIN params f0 ON f0.run_uuid = r.run_uuid AND f0.key = ? AND lower(f0.value) LIKE lower(?) JOIN tags f1 ON f1.run_uuid = r.run_uuid AND f1.key = ? AND f1.value LIKE ? WHERE r.experiment_id = ? AND r.lifecycle_stage = 'active' ORDER BY r.start_time DESC NULLS LAST, r.run_uuid LIMIT ? OFFSET ? -- binds: ["lr", "%1", "a", "x", 1, 11, 0]"#);
+        insta::assert_snapshot!(postgres("params.lr ILIKE '%1' AND tags.a LIKE 'x'", &[]), @r#"JOIN params f0 ON f0.run_uuid = r.run_uuid AND f0.key = $1 AND f0.value ILIKE $2 JOIN tags f1 ON f1.run_uuid = r.run_uuid AND f1.key = $3 AND f1.value LIKE $4 WHERE r.experiment_id = $5 AND r.lifecycle_stage = 'active' ORDER BY r.start_time DESC NULLS LAST, r.run_uuid LIMIT $6 OFFSET $7 -- binds: ["lr", "%1", "a", "x", 1, 11, 0]"#);
+        insta::assert_snapshot!(postgres("tags.a IS NULL AND params.`b` IS NOT NULL", &[]), @r#"WHERE r.experiment_id = $1 AND r.lifecycle_stage = 'active' AND NOT EXISTS (SELECT 1 FROM tags k WHERE k.run_uuid = r.run_uuid AND k.key = $2) AND EXISTS (SELECT 1 FROM params k WHERE k.run_uuid = r.run_uuid AND k.key = $3) ORDER BY r.start_time DESC NULLS LAST, r.run_uuid LIMIT $4 OFFSET $5 -- binds: [1, "a", "b", 11, 0]"#);
+        insta::assert_snapshot!(postgres("status = 'FINISHED' AND start_time > 5 AND end_time < 1.5", &[]), @r#"WHERE r.experiment_id = $1 AND r.lifecycle_stage = 'active' AND r.status = $2 AND r.start_time > $3 AND r.end_time < $4 ORDER BY r.start_time DESC NULLS LAST, r.run_uuid LIMIT $5 OFFSET $6 -- binds: [1, "FINISHED", 5, 1.5, 11, 0]"#);
+        insta::assert_snapshot!(postgres("run_name = 'a' AND run_id NOT IN ('b', 'c')", &[]), @r#"JOIN tags f0 ON f0.run_uuid = r.run_uuid AND f0.key = $1 AND f0.value = $2 WHERE r.experiment_id = $3 AND r.lifecycle_stage = 'active' AND r.run_uuid NOT IN ($4, $5) ORDER BY r.start_time DESC NULLS LAST, r.run_uuid LIMIT $6 OFFSET $7 -- binds: ["mlflow.runName", "a", 1, "b", "c", 11, 0]"#);
+        insta::assert_snapshot!(sqlite("dataset.name ILIKE 'd%' AND dataset.context IN ('train')", &[]), @r#"WHERE r.experiment_id = ? AND r.lifecycle_stage = 'active' AND r.run_uuid IN (SELECT i.destination_id FROM inputs i JOIN datasets d ON d.dataset_uuid = i.source_id WHERE lower(d.name) LIKE lower(?)) AND r.run_uuid IN (SELECT i.destination_id FROM inputs i JOIN datasets d ON d.dataset_uuid = i.source_id JOIN input_tags t ON t.input_uuid = i.input_uuid AND t.name = 'mlflow.data.context' WHERE t.value IN (?)) ORDER BY r.start_time DESC NULLS LAST, r.run_uuid LIMIT ? OFFSET ? -- binds: [1, "d%", "train", 11, 0]"#);
+    }
+
+    #[test]
+    fn sql_of_orders() {
+        insta::assert_snapshot!(postgres("", &["metrics.acc DESC", "params.lr", "tags.`a b`"]), @r#"LEFT JOIN latest_metrics o0 ON o0.run_uuid = r.run_uuid AND o0.key = $1 LEFT JOIN params o1 ON o1.run_uuid = r.run_uuid AND o1.key = $2 LEFT JOIN tags o2 ON o2.run_uuid = r.run_uuid AND o2.key = $3 WHERE r.experiment_id = $4 AND r.lifecycle_stage = 'active' ORDER BY CASE WHEN o0.is_nan THEN 1 WHEN o0.value IS NULL THEN 2 ELSE 0 END, o0.value DESC, o1.value ASC NULLS LAST, o2.value ASC NULLS LAST, r.start_time DESC NULLS LAST, r.run_uuid LIMIT $5 OFFSET $6 -- binds: ["acc", "lr", "a b", 1, 11, 0]"#);
+        insta::assert_snapshot!(postgres("", &["attributes.start_time DESC"]), @r"WHERE r.experiment_id = $1 AND r.lifecycle_stage = 'active' ORDER BY r.start_time DESC NULLS LAST, r.run_uuid LIMIT $2 OFFSET $3 -- binds: [1, 11, 0]");
+        insta::assert_snapshot!(sqlite("", &["run_name", "start_time ASC", "status DESC"]), @r"WHERE r.experiment_id = ? AND r.lifecycle_stage = 'active' ORDER BY r.name ASC NULLS LAST, r.start_time ASC NULLS LAST, r.status DESC NULLS LAST, r.run_uuid LIMIT ? OFFSET ? -- binds: [1, 11, 0]");
+    }
+
+    #[test]
+    fn sql_of_several_or_no_experiments() {
+        let mut search = search("", &[]);
+        search.experiment_ids = vec![1, 2];
+        search.view = ViewType::All;
+        insta::assert_snapshot!(tail(&debug_query::<Pg, _>(&search.statement(Dialect::Postgres)).to_string()), @r"WHERE r.experiment_id IN ($1, $2) AND r.lifecycle_stage IN ('active', 'deleted') ORDER BY r.start_time DESC NULLS LAST, r.run_uuid LIMIT $3 OFFSET $4 -- binds: [1, 2, 11, 0]");
+        search.experiment_ids.clear();
+        search.view = ViewType::DeletedOnly;
+        insta::assert_snapshot!(tail(&debug_query::<Pg, _>(&search.statement(Dialect::Postgres)).to_string()), @r"WHERE r.experiment_id IN (SELECT 0 WHERE 1 = 0) AND r.lifecycle_stage = 'deleted' ORDER BY r.start_time DESC NULLS LAST, r.run_uuid LIMIT $1 OFFSET $2 -- binds: [11, 0]");
+    }
+}
