@@ -49,4 +49,32 @@ impl Dialect {
             Self::Sqlite => ("lower(", ") LIKE lower(", ")"),
         }
     }
+
+    /// Returns the statements that open a transaction in which nobody else migrates.
+    pub(super) const fn begin_migration(self) -> &'static str {
+        match self {
+            // The number means nothing; it is the same for every server on this database.
+            Self::Postgres => "BEGIN; SELECT pg_advisory_xact_lock(7021823004181317)",
+            Self::Sqlite => "BEGIN IMMEDIATE",
+        }
+    }
+
+    /// Returns the query of the names of the tables that unqualified names reach.
+    pub(super) const fn table_names(self) -> &'static str {
+        match self {
+            Self::Postgres => {
+                "SELECT relname::text AS name FROM pg_catalog.pg_class WHERE relkind IN ('r', 'p') \
+                 AND pg_table_is_visible(oid) AND relnamespace <> 'pg_catalog'::regnamespace"
+            }
+            Self::Sqlite => "SELECT name FROM sqlite_master WHERE type = 'table'",
+        }
+    }
+
+    /// Returns the one of two texts that is for this database.
+    pub(super) const fn pick<'a>(self, postgres: &'a str, sqlite: &'a str) -> &'a str {
+        match self {
+            Self::Postgres => postgres,
+            Self::Sqlite => sqlite,
+        }
+    }
 }

@@ -10,6 +10,7 @@ mod doors;
 pub mod error;
 mod experiments;
 mod ingest;
+pub mod migrate;
 mod predicate;
 pub mod runs;
 #[expect(missing_docs, reason = "generated: the columns have the names of the protocol")]

@@ -1,0 +1,2 @@
+DROP INDEX ferroflow_runs_listing;
+DROP TABLE ferroflow_migrations;
