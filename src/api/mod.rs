@@ -3,12 +3,13 @@
 pub mod datasets;
 pub mod experiments;
 pub mod extract;
+pub mod logged_models;
 pub mod metrics;
 pub mod reply;
 pub mod runs;
 pub mod state;
 
-use actix_web::web::{ServiceConfig, get, post};
+use actix_web::web::{ServiceConfig, delete, get, patch, post};
 
 /// The prefixes under which the REST routes stand: clients use the first, the UI the second.
 const PREFIXES: [&str; 2] = ["/api", "/ajax-api"];
@@ -45,6 +46,18 @@ pub fn routes(config: &mut ServiceConfig) {
             .route(
                 &v2("metrics/get-history-bulk-interval"),
                 get().to(metrics::get_metric_history_bulk_interval),
+            )
+            .route(&v2("runs/log-model"), post().to(logged_models::log_model))
+            .route(&v2("logged-models"), post().to(logged_models::create_logged_model))
+            .route(&v2("logged-models/search"), post().to(logged_models::search_logged_models))
+            .route(&v2("logged-models/{model_id}"), get().to(logged_models::get_logged_model))
+            .route(&v2("logged-models/{model_id}"), patch().to(logged_models::finalize_logged_model))
+            .route(&v2("logged-models/{model_id}"), delete().to(logged_models::delete_logged_model))
+            .route(&v2("logged-models/{model_id}/params"), post().to(logged_models::log_logged_model_params))
+            .route(&v2("logged-models/{model_id}/tags"), patch().to(logged_models::set_logged_model_tags))
+            .route(
+                &v2("logged-models/{model_id}/tags/{tag_key}"),
+                delete().to(logged_models::delete_logged_model_tag),
             );
     }
     // For the UI alone.

@@ -5,6 +5,7 @@ pub mod dataset;
 pub mod error;
 pub mod experiment;
 pub mod logged_model;
+pub mod model_history;
 pub mod page;
 pub mod python;
 pub mod run;

@@ -11,7 +11,12 @@ use super::{Error, Result};
 ///
 /// Upstream: `SearchUtils.create_page_token`.
 pub fn offset_token(offset: i64) -> String {
-    STANDARD.encode(format!("{{\"offset\": {offset}}}"))
+    encode(&format!("{{\"offset\": {offset}}}"))
+}
+
+/// Writes the JSON of a token as the token.
+pub(super) fn encode(json: &str) -> String {
+    STANDARD.encode(json)
 }
 
 /// Returns where the page of `token` begins; without a token or with an empty one that is 0. Never negative.
@@ -44,7 +49,7 @@ pub fn parse_offset_token(token: Option<&str>) -> Result<i64> {
 }
 
 /// Decodes base64 as Python does: characters outside its alphabet are skipped, as is what follows a complete end.
-fn decode(token: &str) -> Result<Vec<u8>> {
+pub(super) fn decode(token: &str) -> Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(token.len() / 4 * 3 + 3);
     let (mut left, mut taken, mut pads) = (0, 0_u8, 0);
     for c in token.bytes() {
@@ -89,10 +94,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    fn encode(text: &str) -> String {
-        STANDARD.encode(text)
-    }
 
     #[test]
     fn tokens_are_those_of_stock() {

@@ -107,6 +107,25 @@ pub fn json_repr(value: &Value) -> String {
     }
 }
 
+/// Writes what `json.loads` makes of `value` as `json.dumps` does.
+pub fn json_dumps(value: &Value) -> String {
+    match value {
+        Value::Null => "null".into(),
+        Value::Bool(value) => value.to_string(),
+        Value::Number(_) => json_repr(value),
+        Value::String(text) => json_string(text),
+        Value::Array(items) => {
+            let items: Vec<String> = items.iter().map(json_dumps).collect();
+            format!("[{}]", items.join(", "))
+        }
+        Value::Object(fields) => {
+            let field =
+                |(name, value): (&String, &Value)| format!("{}: {}", json_string(name), json_dumps(value));
+            format!("{{{}}}", fields.iter().map(field).collect::<Vec<_>>().join(", "))
+        }
+    }
+}
+
 /// Writes bytes as `repr` does.
 pub fn bytes_repr(bytes: &[u8]) -> String {
     let quote = if bytes.contains(&b'\'') && !bytes.contains(&b'"') { '"' } else { '\'' };
@@ -156,6 +175,15 @@ mod tests {
             assert_eq!(json_string(text), json);
             assert_eq!(repr(text), python);
         }
+    }
+
+    #[test]
+    fn json_is_written_as_in_python() {
+        let value = serde_json::from_str(r#"{"b":[1,1.0,1e20,null],"a":{"é":true},"c":[],"d":{}}"#).unwrap();
+        assert_eq!(
+            json_dumps(&value),
+            r#"{"b": [1, 1.0, 1e+20, null], "a": {"\u00e9": true}, "c": [], "d": {}}"#
+        );
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::field;
 use super::parser::{self, Clause, Comparison, SyntaxError};
 use super::{Direction, ListTest, MAX_CLAUSES, NumberOp, TextTest, literal};
 use crate::domain::python::repr;
-use crate::domain::{Error, Result};
+use crate::domain::{Error, ErrorCode, Result};
 use crate::proto::search_logged_models::OrderBy;
 
 /// A filter over logged models and their order, checked: lowering it cannot fail.
@@ -321,6 +321,8 @@ fn order_key(by: &OrderBy) -> Result<LoggedModelOrder> {
         None => time(name)
             .map(LoggedModelOrder::Time)
             .or_else(|| text(name).map(LoggedModelOrder::Text))
-            .ok_or_else(|| Error::invalid(format!("Invalid order by field name: {name}"))),
+            .ok_or_else(|| {
+                Error::new(ErrorCode::AttributeNotFound, format!("Invalid order by field name: {name}"))
+            }),
     }
 }

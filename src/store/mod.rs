@@ -10,6 +10,7 @@ mod doors;
 pub mod error;
 mod experiments;
 mod ingest;
+pub mod logged_models;
 pub mod migrate;
 mod predicate;
 pub mod runs;
