@@ -1,6 +1,8 @@
 //! HTTP. Handlers are thin: extract, validate, one call, reply. Here is every route, by resource.
 
+pub mod artifacts;
 pub mod datasets;
+mod downloads;
 pub mod experiments;
 pub mod extract;
 pub mod logged_models;
@@ -9,7 +11,7 @@ pub mod reply;
 pub mod runs;
 pub mod state;
 
-use actix_web::web::{ServiceConfig, delete, get, patch, post};
+use actix_web::web::{ServiceConfig, delete, get, patch, post, put};
 
 /// The prefixes under which the REST routes stand: clients use the first, the UI the second.
 const PREFIXES: [&str; 2] = ["/api", "/ajax-api"];
@@ -53,15 +55,33 @@ pub fn routes(config: &mut ServiceConfig) {
             .route(&v2("logged-models/{model_id}"), get().to(logged_models::get_logged_model))
             .route(&v2("logged-models/{model_id}"), patch().to(logged_models::finalize_logged_model))
             .route(&v2("logged-models/{model_id}"), delete().to(logged_models::delete_logged_model))
+            .route(
+                &v2("logged-models/{model_id}/artifacts/directories"),
+                get().to(artifacts::list_logged_model_artifacts),
+            )
             .route(&v2("logged-models/{model_id}/params"), post().to(logged_models::log_logged_model_params))
             .route(&v2("logged-models/{model_id}/tags"), patch().to(logged_models::set_logged_model_tags))
             .route(
                 &v2("logged-models/{model_id}/tags/{tag_key}"),
                 delete().to(logged_models::delete_logged_model_tag),
-            );
+            )
+            .route(&v2("artifacts/list"), get().to(artifacts::list_artifacts));
+        let proxy = format!("{prefix}/2.0/mlflow-artifacts/artifacts");
+        let file = format!("{proxy}/{{path:.*}}");
+        config
+            .route(&proxy, get().to(artifacts::list_proxied_artifacts))
+            .route(&file, get().to(artifacts::get_proxied_artifact))
+            .route(&file, put().to(artifacts::put_proxied_artifact))
+            .route(&file, delete().to(artifacts::delete_proxied_artifact));
     }
     // For the UI alone.
     config
         .route("/ajax-api/2.0/mlflow/experiments/search-datasets", post().to(datasets::search_datasets))
-        .route("/ajax-api/2.0/mlflow/metrics/get-history-bulk", get().to(metrics::get_metric_history_bulk));
+        .route("/ajax-api/2.0/mlflow/metrics/get-history-bulk", get().to(metrics::get_metric_history_bulk))
+        .route("/ajax-api/2.0/mlflow/upload-artifact", post().to(artifacts::upload_artifact))
+        .route(
+            "/ajax-api/2.0/mlflow/logged-models/{model_id}/artifacts/files",
+            get().to(artifacts::get_logged_model_artifact),
+        )
+        .route("/get-artifact", get().to(artifacts::get_artifact));
 }

@@ -2,6 +2,7 @@
 
 use actix_web::web::Data;
 
+use crate::artifacts::Artifacts;
 use crate::domain::validate::Limits;
 use crate::store::Store;
 
@@ -12,6 +13,8 @@ pub type App = Data<AppState>;
 pub struct AppState {
     /// The database.
     pub store: Store,
+    /// The bytes of artifacts.
+    pub artifacts: Artifacts,
     /// The limits on what clients may send.
     pub limits: Limits,
 }

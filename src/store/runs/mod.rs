@@ -44,6 +44,14 @@ impl Store {
         .await
     }
 
+    /// Returns where a run keeps its artifacts; also of a deleted one.
+    ///
+    /// # Errors
+    /// `RESOURCE_DOES_NOT_EXIST`.
+    pub async fn get_run_artifact_uri(&self, id: String) -> Result<String> {
+        self.read(move |conn| Ok(get_row(conn, &id)?.artifact_uri.unwrap_or_default())).await
+    }
+
     /// Changes status, end time and name of an active run, as far as they are given; the tag that carries the
     /// name follows. One transaction.
     ///
