@@ -17,6 +17,8 @@ pub mod runs;
 #[expect(missing_docs, reason = "generated: the columns have the names of the protocol")]
 pub mod schema;
 mod statement;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod uri;
 
 use std::sync::Arc;

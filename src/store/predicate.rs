@@ -186,6 +186,13 @@ impl<ST> Search<ST> {
         self.sql(" LIMIT ").bigint(limit).sql(" OFFSET ").bigint(offset)
     }
 
+    /// Returns the statement behind `prefix`, with rows of another type.
+    #[cfg(test)]
+    pub(super) fn explained<T>(mut self, prefix: &'static str) -> Search<T> {
+        self.pieces.insert(0, Piece::Sql(prefix));
+        Search { dialect: self.dialect, pieces: self.pieces, is_common: false, rows: PhantomData }
+    }
+
     fn walk<'b, DB>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()>
     where
         DB: Backend + HasSqlType<Text> + HasSqlType<Double> + HasSqlType<BigInt> + HasSqlType<Integer>,

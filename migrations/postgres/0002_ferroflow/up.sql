@@ -5,4 +5,4 @@ CREATE TABLE ferroflow_migrations (
     applied_time_ms BIGINT NOT NULL,
     CONSTRAINT ferroflow_migrations_pk PRIMARY KEY (name)
 );
-CREATE INDEX ferroflow_runs_listing ON runs (experiment_id, lifecycle_stage, start_time DESC, run_uuid);
+CREATE INDEX ferroflow_runs_listing ON runs (experiment_id, lifecycle_stage, start_time DESC NULLS LAST, run_uuid);

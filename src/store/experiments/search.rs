@@ -126,8 +126,11 @@ mod tests {
     use diesel::debug_query;
     use diesel::pg::Pg;
     use diesel::sqlite::Sqlite;
+    use serde_json::{Value, json};
 
     use super::*;
+    use crate::proto::Experiment;
+    use crate::store::testing::{message, on_each_database};
 
     fn search(filter: &str, order_by: &[&str]) -> ExperimentSearch {
         ExperimentSearch::new(&SearchExperiments {
@@ -158,5 +161,67 @@ mod tests {
         insta::assert_snapshot!(postgres("tags.`mlflow.experiment.isGateway` IS NULL", &["last_update_time DESC"]), @r#"WHERE e.workspace = $1 AND e.lifecycle_stage = 'active' AND NOT EXISTS (SELECT 1 FROM experiment_tags k WHERE k.experiment_id = e.experiment_id AND k.key = $2) ORDER BY e.last_update_time DESC, e.experiment_id DESC LIMIT $3 OFFSET $4 -- binds: ["default", "mlflow.experiment.isGateway", 11, 0]"#);
         insta::assert_snapshot!(sqlite("name ILIKE '%a%' AND tags.team = 'b' AND creation_time > 5", &["name"]), @r#"JOIN experiment_tags f1 ON f1.experiment_id = e.experiment_id AND f1.key = ? AND f1.value = ? WHERE e.workspace = ? AND e.lifecycle_stage = 'active' AND lower(e.name) LIKE lower(?) AND e.creation_time > ? ORDER BY e.name ASC, e.experiment_id DESC LIMIT ? OFFSET ? -- binds: ["team", "b", "default", "%a%", 5, 11, 0]"#);
         insta::assert_snapshot!(postgres("experiment_id IN ('1', '2') AND experiment_id != '99999999999'", &["experiment_id DESC"]), @r#"WHERE e.workspace = $1 AND e.lifecycle_stage = 'active' AND e.experiment_id IN ($2, $3) AND e.experiment_id NOT IN (SELECT 0 WHERE 1 = 0) ORDER BY e.experiment_id DESC LIMIT $4 OFFSET $5 -- binds: ["default", 1, 2, 11, 0]"#);
+    }
+
+    async fn names(store: &Store, request: Value) -> String {
+        let found = store.search_experiments(message(request)).await.unwrap();
+        found.experiments.iter().map(Experiment::name).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn searches_find_what_they_say() {
+        on_each_database(|store| async move {
+            let team = |value: &str| json!([{"key": "team", "value": value}]);
+            let a = store.make_experiment(json!({"name": "a", "tags": team("red")})).await;
+            let b = store.make_experiment(json!({"name": "B", "tags": team("Red")})).await;
+            store.make_experiment(json!({"name": "c"})).await;
+            let gone = store.make_experiment(json!({"name": "gone"})).await;
+            store.delete_experiment(gone).await.unwrap();
+            for (filter, view, want) in [
+                (String::new(), "ACTIVE_ONLY", "a B c"),
+                (String::new(), "DELETED_ONLY", "gone"),
+                (String::new(), "ALL", "a B c gone"),
+                ("name = 'a'".into(), "ALL", "a"),
+                ("name ILIKE 'b' AND tags.team LIKE 'R%'".into(), "ALL", "B"),
+                ("tags.team ILIKE 'red' AND tags.team != 'red'".into(), "ALL", "B"),
+                ("tags.team IS NULL".into(), "ACTIVE_ONLY", "c"),
+                ("tags.team IS NOT NULL".into(), "ACTIVE_ONLY", "a B"),
+                (format!("experiment_id IN ('{a}', '99999999999')"), "ALL", "a"),
+                (format!("experiment_id NOT IN ('{a}', '{b}')"), "ACTIVE_ONLY", "c"),
+                ("experiment_id != '99999999999'".into(), "ACTIVE_ONLY", "a B c"),
+                ("creation_time > 5 AND last_update_time < 5".into(), "ALL", ""),
+            ] {
+                let order = json!(["experiment_id"]);
+                let request =
+                    json!({"filter": filter, "view_type": view, "max_results": 10, "order_by": order});
+                assert_eq!(names(&store, request).await, want, "{filter} {view} on {:?}", store.dialect());
+            }
+        });
+    }
+
+    #[test]
+    fn pages_reach_the_end() {
+        on_each_database(|store| async move {
+            for name in ["a", "b", "c"] {
+                store.make_experiment(json!({"name": name})).await;
+            }
+            let page =
+                |token: &str| json!({"max_results": 2, "order_by": ["name DESC"], "page_token": token});
+            let first = store.search_experiments(message(page(""))).await.unwrap();
+            assert_eq!(names(&store, page("")).await, "c b");
+            let token = first.next_page_token.unwrap();
+            assert_eq!(token, "eyJvZmZzZXQiOiAyfQ==");
+            let last = store.search_experiments(message(page(&token))).await.unwrap();
+            assert_eq!((last.experiments.len(), last.next_page_token), (1, None));
+        });
+    }
+
+    #[test]
+    fn limits_are_those_of_stock() {
+        let message = ExperimentSearch::new(&SearchExperiments::default()).err().unwrap().message;
+        assert_eq!(
+            message,
+            "Invalid value 0 for parameter 'max_results' supplied. It must be a positive integer"
+        );
     }
 }

@@ -18,6 +18,10 @@ use crate::store::{Store, each};
 const PARAMS: KeyTable = KeyTable { name: "params", on: ".run_uuid = r.run_uuid" };
 const TAGS: KeyTable = KeyTable { name: "tags", on: ".run_uuid = r.run_uuid" };
 
+/// How many runs are completed by one round of statements: SQLite takes no more than 32,766 binds, and some ids are
+/// bound twice.
+const MOST_AT_ONCE: usize = 10_000;
+
 /// The SQL type of a [`RunRow`].
 type RunColumns = (
     Text,
@@ -72,7 +76,11 @@ impl RunSearch {
         let next_page_token =
             (page.len() > limit).then(|| offset_token(self.offset.saturating_add(self.limit)));
         page.truncate(limit);
-        let mut runs = assemble(conn, page)?;
+        let mut runs = Vec::with_capacity(page.len());
+        while !page.is_empty() {
+            let rest = page.split_off(page.len().min(MOST_AT_ONCE));
+            runs.extend(assemble(conn, std::mem::replace(&mut page, rest))?);
+        }
         for run in &mut runs {
             // Only `runs/get` shows these.
             run.inputs.get_or_insert_default().model_inputs.clear();
@@ -222,69 +230,4 @@ const fn time_column(column: RunTime) -> &'static str {
 }
 
 #[cfg(test)]
-mod tests {
-    use diesel::debug_query;
-    use diesel::pg::Pg;
-    use diesel::sqlite::Sqlite;
-
-    use super::*;
-
-    fn search(filter: &str, order_by: &[&str]) -> RunSearch {
-        RunSearch::new(&SearchRuns {
-            experiment_ids: vec!["1".into()],
-            filter: Some(filter.into()),
-            order_by: order_by.iter().map(|&by| by.into()).collect(),
-            max_results: Some(10),
-            ..SearchRuns::default()
-        })
-        .unwrap()
-    }
-
-    /// Returns what stands behind the columns.
-    fn tail(text: &str) -> String {
-        text.split_once(" FROM runs r").unwrap().1.trim_start().to_owned()
-    }
-
-    fn sqlite(filter: &str, order_by: &[&str]) -> String {
-        tail(&debug_query::<Sqlite, _>(&search(filter, order_by).statement(Dialect::Sqlite)).to_string())
-    }
-
-    fn postgres(filter: &str, order_by: &[&str]) -> String {
-        tail(&debug_query::<Pg, _>(&search(filter, order_by).statement(Dialect::Postgres)).to_string())
-    }
-
-    #[test]
-    fn sql_of_the_default_listing() {
-        insta::assert_snapshot!(sqlite("", &[]), @r"WHERE r.experiment_id = ? AND r.lifecycle_stage = 'active' ORDER BY r.start_time DESC NULLS LAST, r.run_uuid LIMIT ? OFFSET ? -- binds: [1, 11, 0]");
-        insta::assert_snapshot!(postgres("", &[]), @r"WHERE r.experiment_id = $1 AND r.lifecycle_stage = 'active' ORDER BY r.start_time DESC NULLS LAST, r.run_uuid LIMIT $2 OFFSET $3 -- binds: [1, 11, 0]");
-    }
-
-    #[test]
-    fn sql_of_filters() {
-        insta::assert_snapshot!(sqlite("metrics.acc > 0.5 AND metrics.loss != 1", &[]), @r#"JOIN latest_metrics f0 ON f0.run_uuid = r.run_uuid AND f0.key = ? AND (f0.value > ? AND NOT f0.is_nan) JOIN latest_metrics f1 ON f1.run_uuid = r.run_uuid AND f1.key = ? AND (f1.value != ? OR f1.is_nan) WHERE r.experiment_id = ? AND r.lifecycle_stage = 'active' ORDER BY r.start_time DESC NULLS LAST, r.run_uuid LIMIT ? OFFSET ? -- binds: ["acc", 0.5, "loss", 1.0, 1, 11, 0]"#);
-        insta::assert_snapshot!(sqlite("params.lr ILIKE '%1' AND tags.a LIKE 'x'", &[]), @r#"JOIN params f0 ON f0.run_uuid = r.run_uuid AND f0.key = ? AND lower(f0.value) LIKE lower(?) JOIN tags f1 ON f1.run_uuid = r.run_uuid AND f1.key = ? AND f1.value LIKE ? WHERE r.experiment_id = ? AND r.lifecycle_stage = 'active' ORDER BY r.start_time DESC NULLS LAST, r.run_uuid LIMIT ? OFFSET ? -- binds: ["lr", "%1", "a", "x", 1, 11, 0]"#);
-        insta::assert_snapshot!(postgres("params.lr ILIKE '%1' AND tags.a LIKE 'x'", &[]), @r#"JOIN params f0 ON f0.run_uuid = r.run_uuid AND f0.key = $1 AND f0.value ILIKE $2 JOIN tags f1 ON f1.run_uuid = r.run_uuid AND f1.key = $3 AND f1.value LIKE $4 WHERE r.experiment_id = $5 AND r.lifecycle_stage = 'active' ORDER BY r.start_time DESC NULLS LAST, r.run_uuid LIMIT $6 OFFSET $7 -- binds: ["lr", "%1", "a", "x", 1, 11, 0]"#);
-        insta::assert_snapshot!(postgres("tags.a IS NULL AND params.`b` IS NOT NULL", &[]), @r#"WHERE r.experiment_id = $1 AND r.lifecycle_stage = 'active' AND NOT EXISTS (SELECT 1 FROM tags k WHERE k.run_uuid = r.run_uuid AND k.key = $2) AND EXISTS (SELECT 1 FROM params k WHERE k.run_uuid = r.run_uuid AND k.key = $3) ORDER BY r.start_time DESC NULLS LAST, r.run_uuid LIMIT $4 OFFSET $5 -- binds: [1, "a", "b", 11, 0]"#);
-        insta::assert_snapshot!(postgres("status = 'FINISHED' AND start_time > 5 AND end_time < 1.5", &[]), @r#"WHERE r.experiment_id = $1 AND r.lifecycle_stage = 'active' AND r.status = $2 AND r.start_time > $3 AND r.end_time < $4 ORDER BY r.start_time DESC NULLS LAST, r.run_uuid LIMIT $5 OFFSET $6 -- binds: [1, "FINISHED", 5, 1.5, 11, 0]"#);
-        insta::assert_snapshot!(postgres("run_name = 'a' AND run_id NOT IN ('b', 'c')", &[]), @r#"JOIN tags f0 ON f0.run_uuid = r.run_uuid AND f0.key = $1 AND f0.value = $2 WHERE r.experiment_id = $3 AND r.lifecycle_stage = 'active' AND r.run_uuid NOT IN ($4, $5) ORDER BY r.start_time DESC NULLS LAST, r.run_uuid LIMIT $6 OFFSET $7 -- binds: ["mlflow.runName", "a", 1, "b", "c", 11, 0]"#);
-        insta::assert_snapshot!(sqlite("dataset.name ILIKE 'd%' AND dataset.context IN ('train')", &[]), @r#"WHERE r.experiment_id = ? AND r.lifecycle_stage = 'active' AND r.run_uuid IN (SELECT i.destination_id FROM inputs i JOIN datasets d ON d.dataset_uuid = i.source_id WHERE lower(d.name) LIKE lower(?)) AND r.run_uuid IN (SELECT i.destination_id FROM inputs i JOIN datasets d ON d.dataset_uuid = i.source_id JOIN input_tags t ON t.input_uuid = i.input_uuid AND t.name = 'mlflow.data.context' WHERE t.value IN (?)) ORDER BY r.start_time DESC NULLS LAST, r.run_uuid LIMIT ? OFFSET ? -- binds: [1, "d%", "train", 11, 0]"#);
-    }
-
-    #[test]
-    fn sql_of_orders() {
-        insta::assert_snapshot!(postgres("", &["metrics.acc DESC", "params.lr", "tags.`a b`"]), @r#"LEFT JOIN latest_metrics o0 ON o0.run_uuid = r.run_uuid AND o0.key = $1 LEFT JOIN params o1 ON o1.run_uuid = r.run_uuid AND o1.key = $2 LEFT JOIN tags o2 ON o2.run_uuid = r.run_uuid AND o2.key = $3 WHERE r.experiment_id = $4 AND r.lifecycle_stage = 'active' ORDER BY CASE WHEN o0.is_nan THEN 1 WHEN o0.value IS NULL THEN 2 ELSE 0 END, o0.value DESC, o1.value ASC NULLS LAST, o2.value ASC NULLS LAST, r.start_time DESC NULLS LAST, r.run_uuid LIMIT $5 OFFSET $6 -- binds: ["acc", "lr", "a b", 1, 11, 0]"#);
-        insta::assert_snapshot!(postgres("", &["attributes.start_time DESC"]), @r"WHERE r.experiment_id = $1 AND r.lifecycle_stage = 'active' ORDER BY r.start_time DESC NULLS LAST, r.run_uuid LIMIT $2 OFFSET $3 -- binds: [1, 11, 0]");
-        insta::assert_snapshot!(sqlite("", &["run_name", "start_time ASC", "status DESC"]), @r"WHERE r.experiment_id = ? AND r.lifecycle_stage = 'active' ORDER BY r.name ASC NULLS LAST, r.start_time ASC NULLS LAST, r.status DESC NULLS LAST, r.run_uuid LIMIT ? OFFSET ? -- binds: [1, 11, 0]");
-    }
-
-    #[test]
-    fn sql_of_several_or_no_experiments() {
-        let mut search = search("", &[]);
-        search.experiment_ids = vec![1, 2];
-        search.view = ViewType::All;
-        insta::assert_snapshot!(tail(&debug_query::<Pg, _>(&search.statement(Dialect::Postgres)).to_string()), @r"WHERE r.experiment_id IN ($1, $2) AND r.lifecycle_stage IN ('active', 'deleted') ORDER BY r.start_time DESC NULLS LAST, r.run_uuid LIMIT $3 OFFSET $4 -- binds: [1, 2, 11, 0]");
-        search.experiment_ids.clear();
-        search.view = ViewType::DeletedOnly;
-        insta::assert_snapshot!(tail(&debug_query::<Pg, _>(&search.statement(Dialect::Postgres)).to_string()), @r"WHERE r.experiment_id IN (SELECT 0 WHERE 1 = 0) AND r.lifecycle_stage = 'deleted' ORDER BY r.start_time DESC NULLS LAST, r.run_uuid LIMIT $1 OFFSET $2 -- binds: [11, 0]");
-    }
-}
+mod tests;

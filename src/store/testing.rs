@@ -1,0 +1,69 @@
+//! What tests of the store run on: a fresh SQLite file, and a schema of its own on the PostgreSQL that
+//! `TEST_DATABASE_URL` names, if it is set.
+
+use std::future::Future;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::conn::{Access, Conn, ConnSettings};
+use super::uri::DatabaseUri;
+use super::{Store, StoreSettings, migrate};
+use crate::domain::dataset::NewInputs;
+use crate::domain::experiment::NewExperiment;
+use crate::domain::run::NewBatch;
+use crate::domain::validate::{Limits, LongValues};
+use crate::proto::LogInputs;
+
+/// Runs `test` on an empty store of every database there is.
+pub(crate) fn on_each_database<F: Future<Output = ()>>(test: impl Fn(Store) -> F) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    runtime.block_on(test(open(&format!("sqlite:///{}/test.db", folder.path().display()))));
+    if let Ok(url) = std::env::var("TEST_DATABASE_URL") {
+        let schema = format!("test_{}", uuid::Uuid::new_v4().simple());
+        let execute = |sql: String| {
+            let uri = DatabaseUri::parse(&url).unwrap();
+            Conn::open(&uri, Access::Write, &ConnSettings::default()).unwrap().batch_execute(&sql).unwrap();
+        };
+        execute(format!("CREATE SCHEMA {schema}"));
+        let separator = if url.contains('?') { '&' } else { '?' };
+        runtime.block_on(test(open(&format!("{url}{separator}options=-csearch_path%3D{schema}"))));
+        execute(format!("DROP SCHEMA {schema} CASCADE"));
+    }
+}
+
+fn open(uri: &str) -> Store {
+    let uri = DatabaseUri::parse(uri).unwrap();
+    migrate::upgrade(&uri).unwrap();
+    let settings = StoreSettings { threads: 2, ..StoreSettings::default() };
+    Store::open(uri, "/artifacts".into(), &settings).unwrap()
+}
+
+/// Makes a message from its JSON.
+pub(crate) fn message<T: DeserializeOwned>(json: Value) -> T {
+    serde_json::from_value(json).unwrap()
+}
+
+impl Store {
+    /// Creates an experiment and returns its id.
+    pub(crate) async fn make_experiment(&self, json: Value) -> String {
+        let new = NewExperiment::new(message(json), &Limits::default()).unwrap();
+        self.create_experiment(new).await.unwrap()
+    }
+
+    /// Creates a run from the JSON of its creation and of what is logged to it, and returns its id.
+    pub(crate) async fn make_run(&self, create: Value, mut log: Value) -> String {
+        let run = self.create_run(message(create)).await.unwrap();
+        let id = run.info.unwrap().run_id.unwrap();
+        log["run_id"] = id.clone().into();
+        self.log(NewBatch::from_batch(message(log), LongValues::default()).unwrap()).await.unwrap();
+        id
+    }
+
+    /// Logs datasets to a run.
+    pub(crate) async fn make_inputs(&self, run_id: &str, datasets: Value) {
+        let request: LogInputs = message(serde_json::json!({ "run_id": run_id, "datasets": datasets }));
+        self.log_inputs(NewInputs::try_from(request).unwrap()).await.unwrap();
+    }
+}
