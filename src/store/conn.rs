@@ -97,5 +97,6 @@ impl Conn {
 }
 
 fn unreachable_db(error: &diesel::ConnectionError) -> Error {
-    Error::unavailable(format!("The database cannot be reached: {error}"))
+    // The cause names host and user, which is for the log.
+    Error::unavailable("The database cannot be reached; try again.").with_source(error.to_string())
 }

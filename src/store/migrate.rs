@@ -250,9 +250,21 @@ fn connect(uri: &DatabaseUri, access: Access) -> Result<Conn> {
             Err(error) if is_retryable(&error) && Instant::now() < deadline => {
                 thread::sleep(Duration::from_millis(20));
             }
-            result => return result,
+            result => return result.map_err(with_cause),
         }
     }
+}
+
+/// Tells the operator, who is the one that starts a server, what only the log would tell later.
+fn with_cause(mut error: Error) -> Error {
+    if let Some(cause) = &error.source {
+        let cause = cause.to_string();
+        error.message = format!(
+            "The database cannot be opened: {}",
+            cause.split_whitespace().collect::<Vec<_>>().join(" ")
+        );
+    }
+    error
 }
 
 fn refusal(message: String) -> Error {

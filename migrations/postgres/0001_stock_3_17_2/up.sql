@@ -642,7 +642,8 @@ CREATE TABLE sql_trace_rollup_rebuild_queue (
 CREATE TABLE jobs (
     id VARCHAR(36) NOT NULL,
     creation_time BIGINT NOT NULL,
-    job_name VARCHAR(500) NOT NULL,
+    -- PostgreSQL 18 keeps the names of such constraints, and this column once had another one.
+    job_name VARCHAR(500) CONSTRAINT jobs_function_fullname_not_null NOT NULL,
     params TEXT NOT NULL,
     timeout DOUBLE PRECISION,
     status INTEGER NOT NULL,
