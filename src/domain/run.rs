@@ -80,6 +80,7 @@ impl NewBatch {
             model_id: r.model_id,
             run_id: None,
         };
+        require_whole_dataset(&metric)?;
         let metric = new_metric(metric, "")?;
         Ok(Self { metrics: vec![metric], ..Self::empty(either_id(r.run_id, r.run_uuid)) })
     }
@@ -100,6 +101,7 @@ impl NewBatch {
     /// Validates a `log-batch` request. Upstream: `_log_batch`, `SqlAlchemyStore.log_batch`.
     pub fn from_batch(r: LogBatch, long: LongValues) -> Result<Self> {
         require_fields(&r)?;
+        r.metrics.iter().try_for_each(require_whole_dataset)?;
         let run_id = r.run_id.unwrap_or_default();
         validate::run_id(&run_id)?;
         let (metrics, params, tags) = (r.metrics.len(), r.params.len(), r.tags.len());
@@ -167,6 +169,14 @@ fn require_fields(r: &LogBatch) -> Result<()> {
         return missing(format!("tags[{i}].key"));
     }
     Ok(())
+}
+
+/// Upstream: `Metric.__init__`.
+fn require_whole_dataset(m: &Metric) -> Result<()> {
+    if m.dataset_name().is_empty() == m.dataset_digest().is_empty() {
+        return Ok(());
+    }
+    Err(Error::invalid("Both dataset_name and dataset_digest must be provided if one is provided"))
 }
 
 fn new_metric(m: Metric, path: &str) -> Result<NewMetric> {
@@ -325,6 +335,19 @@ mod tests {
         let message = batch(r#"{"run_id":"r","params":[{"key":"a","value":"1"},{"key":"a","value":"1"}]}"#)
             .unwrap_err();
         assert!(message.message.starts_with("Duplicate parameter keys have been submitted: ['a']."));
+    }
+
+    #[test]
+    fn datasets_have_a_name_and_a_digest() {
+        for (dataset, is_ok) in [
+            (r#""dataset_name":"d","dataset_digest":"x""#, true),
+            (r#""dataset_name":"d""#, false),
+            (r#""dataset_digest":"x""#, false),
+        ] {
+            let metric = format!(r#"{{"key":"x","value":1,"timestamp":1,{dataset}}}"#);
+            assert_eq!(batch(&format!(r#"{{"run_id":"r","metrics":[{metric}]}}"#)).is_ok(), is_ok);
+            assert_eq!(NewBatch::from_metric(serde_json::from_str(&metric).unwrap()).is_ok(), is_ok);
+        }
     }
 
     #[test]
