@@ -18,12 +18,15 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 # Neither server may inherit what the developer's shell says about MLflow.
 _CLEAN_ENVIRONMENT = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
-_STOCK_ENVIRONMENT = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "DO_NOT_TRACK": "true",
-    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-    # `sys.executable -m mlflow` starts uvicorn by name.
-    "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+_ENVIRONMENT = {
+    "stock": {
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "DO_NOT_TRACK": "true",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        # `sys.executable -m mlflow` starts uvicorn by name.
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    },
+    "ferroflow": {"FERROFLOW_UI_DIR": str(REPOSITORY / "ui")},
 }
 
 
@@ -128,7 +131,7 @@ def start(
         artifacts=artifacts,
         log=folder / f"{kind}-{port}.log",
         command=command,
-        environment=_CLEAN_ENVIRONMENT | (_STOCK_ENVIRONMENT if kind == "stock" else {}) | (environment or {}),
+        environment=_CLEAN_ENVIRONMENT | _ENVIRONMENT[kind] | (environment or {}),
     )
     if boot:
         server.boot()
