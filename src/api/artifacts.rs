@@ -42,11 +42,16 @@ impl Request for ListProxiedArtifacts {
 
 /// `GET artifacts/list`. Upstream: `_list_artifacts`.
 pub async fn list_artifacts(app: App, Proto(r): Proto<ListArtifacts>) -> Reply<list_artifacts::Response> {
+    reply::json(list_run_artifacts(&app, r).await?)
+}
+
+/// Lists a folder of a run.
+pub(super) async fn list_run_artifacts(app: &App, r: ListArtifacts) -> Result<list_artifacts::Response> {
     let path = ArtifactPath::parse(r.path.as_deref().unwrap_or_default())?;
     let root_uri = app.store.get_run_artifact_uri(either_id(r.run_id, r.run_uuid)).await?;
     let files = app.artifacts.folder(&root_uri)?.list(&path).await?;
     let files = file_infos(&path, files);
-    reply::json(list_artifacts::Response { root_uri: Some(root_uri), files, next_page_token: None })
+    Ok(list_artifacts::Response { root_uri: Some(root_uri), files, next_page_token: None })
 }
 
 /// The entries of a listing as messages, with paths that begin with `folder`.

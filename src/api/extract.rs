@@ -71,7 +71,7 @@ impl<T: Request> FromRequest for Proto<T> {
 }
 
 /// Upstream: `mlflow.server.validation._validate_content_type`.
-fn check_content_type(request: &HttpRequest) -> Result<()> {
+pub(super) fn check_content_type(request: &HttpRequest) -> Result<()> {
     if !matches!(*request.method(), Method::POST | Method::PUT) {
         return Ok(());
     }

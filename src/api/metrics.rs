@@ -108,7 +108,7 @@ pub async fn get_metric_history_bulk_interval(
     let key = r.metric_key.unwrap_or_default();
     let query = SampleQuery { key: key.clone(), steps: step_range(r.start_step, r.end_step)?, max_points };
     let histories = app.store.sample_metric_history(r.run_ids, query).await?;
-    reply::json(SampleAnswer { metrics: Samples { key, histories } })
+    reply::json(SampleAnswer::new(key, histories))
 }
 
 /// The answer of `get-history`.
@@ -125,6 +125,13 @@ pub struct HistoryAnswer {
 pub struct SampleAnswer {
     #[serde(skip_serializing_if = "Samples::is_empty")]
     metrics: Samples,
+}
+
+impl SampleAnswer {
+    /// Builds the answer of histories of the metric `key`.
+    pub(super) const fn new(key: String, histories: Vec<History>) -> Self {
+        Self { metrics: Samples { key, histories } }
+    }
 }
 
 #[derive(Debug)]

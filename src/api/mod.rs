@@ -5,6 +5,7 @@ pub mod datasets;
 mod downloads;
 pub mod experiments;
 pub mod extract;
+pub mod graphql;
 pub mod logged_models;
 pub mod metrics;
 pub mod reply;
@@ -76,6 +77,8 @@ pub fn routes(config: &mut ServiceConfig) {
     }
     // For the UI alone.
     config
+        .route("/graphql", post().to(graphql::graphql))
+        .route("/graphql", get().to(graphql::graphql))
         .route("/ajax-api/2.0/mlflow/experiments/search-datasets", post().to(datasets::search_datasets))
         .route("/ajax-api/2.0/mlflow/metrics/get-history-bulk", get().to(metrics::get_metric_history_bulk))
         .route("/ajax-api/2.0/mlflow/upload-artifact", post().to(artifacts::upload_artifact))

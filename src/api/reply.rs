@@ -70,7 +70,7 @@ impl ResponseError for Error {
 }
 
 /// Logs what went wrong on the server's side, once, with its cause.
-fn log(error: &Error) {
+pub(super) fn log(error: &Error) {
     let cause = error.source.as_ref().map(tracing::field::display);
     match error.code {
         ErrorCode::InternalError => error!(cause, "{error}"),

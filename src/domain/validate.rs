@@ -50,6 +50,10 @@ pub struct Limits {
     pub long_values: LongValues,
     /// Longest artifact location of an experiment. Upstream: `MLFLOW_ARTIFACT_LOCATION_MAX_LENGTH`.
     pub location_length: usize,
+    /// Most fields at the root of a GraphQL query. Upstream: `MLFLOW_SERVER_GRAPHQL_MAX_ROOT_FIELDS`.
+    pub graphql_root_fields: usize,
+    /// Most aliases at one level of a GraphQL query. Upstream: `MLFLOW_SERVER_GRAPHQL_MAX_ALIASES`.
+    pub graphql_aliases: usize,
     /// What relative artifact locations are relative to.
     pub working_directory: PathBuf,
 }
@@ -59,6 +63,8 @@ impl Default for Limits {
         Self {
             long_values: LongValues::default(),
             location_length: artifact_uri::DEFAULT_MAX_LOCATION_LENGTH,
+            graphql_root_fields: 10,
+            graphql_aliases: 10,
             working_directory: std::env::current_dir().unwrap_or_default(),
         }
     }

@@ -13,6 +13,7 @@ mod ingest;
 pub mod logged_models;
 pub mod migrate;
 mod predicate;
+mod registry;
 pub mod runs;
 #[expect(missing_docs, reason = "generated: the columns have the names of the protocol")]
 pub mod schema;

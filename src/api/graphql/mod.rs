@@ -1,0 +1,237 @@
+//! GraphQL: the UI's way to one experiment and one run.
+//!
+//! The types are in `schema.graphql`; parsing, validation and execution are apollo-compiler's, which takes a schema
+//! as text and asks for one field at a time, so that the protocol's messages serve as they are: no second set of
+//! types, no macros. Errors are what graphql-core, which stock uses, says of the same mistake.
+//!
+//! - `limits.rs` — how large a query may be.
+//! - `variables.rs` — variables and their types.
+//! - `resolve.rs` — fields to calls of the store and to parts of messages.
+//! - `suggest.rs` — "Did you mean …?"
+//!
+//! Upstream: `mlflow.server.handlers._graphql`, `mlflow.server.graphql`.
+
+mod limits;
+mod resolve;
+mod suggest;
+mod variables;
+
+use std::sync::LazyLock;
+
+use actix_web::web::Bytes;
+use actix_web::{HttpRequest, HttpResponse};
+use apollo_compiler::ast::Document;
+use apollo_compiler::executable::Operation;
+use apollo_compiler::parser::Parser;
+use apollo_compiler::resolvers::Execution;
+use apollo_compiler::validation::{DiagnosticList, Valid};
+use apollo_compiler::{ExecutableDocument, Name, Schema};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::api::extract::check_content_type;
+use crate::api::state::App;
+use crate::domain::{Error, Result};
+use resolve::Root;
+use suggest::did_you_mean;
+
+/// Read when the first query comes.
+static SCHEMA: LazyLock<Valid<Schema>> = LazyLock::new(|| {
+    Schema::parse_and_validate(include_str!("schema.graphql"), "schema.graphql")
+        .expect("a constant that a test reads")
+});
+
+/// More than any query within the limits needs.
+const MAX_TOKENS: usize = 100_000;
+const MAX_NESTING: usize = 200;
+
+#[derive(Deserialize)]
+struct Question {
+    query: String,
+    variables: Option<Map<String, Value>>,
+    #[serde(rename = "operationName")]
+    operation_name: Option<String>,
+}
+
+/// Keys come in alphabetical order, as stock's do.
+#[derive(Serialize)]
+struct Answer {
+    data: Value,
+    errors: Option<Vec<String>>,
+}
+
+impl Answer {
+    const fn refusal(errors: Vec<String>) -> Self {
+        Self { data: Value::Null, errors: Some(errors) }
+    }
+}
+
+/// `POST /graphql`, and `GET` with a body. Errors of a query are part of a successful answer.
+///
+/// Differs: stock breaks with a 500 over a body that is no question and over a query that is no GraphQL; here that
+/// is `INVALID_PARAMETER_VALUE`. Upstream: `_graphql`.
+pub async fn graphql(app: App, request: HttpRequest, body: Bytes) -> Result<HttpResponse> {
+    check_content_type(&request)?;
+    let question: Question = serde_json::from_slice(&body)
+        .map_err(|e| Error::invalid(format!("The GraphQL request cannot be read: {e}")))?;
+    let document = parse(&question.query)?;
+    let answer = match limits::check(&document, &app.limits) {
+        Ok(()) => answer(app, request.query_string(), &document, &question).await,
+        Err(error) => Answer::refusal(vec![error]),
+    };
+    let mut body = serde_json::to_vec(&answer).map_err(Error::internal)?;
+    body.push(b'\n');
+    Ok(HttpResponse::Ok().content_type("application/json").body(body))
+}
+
+fn parse(query: &str) -> Result<Document> {
+    let mut parser = Parser::new().token_limit(MAX_TOKENS).recursion_limit(MAX_NESTING);
+    let document = parser.parse_ast(query, "query").map_err(|e| {
+        let errors: Vec<String> = e.errors.iter().map(|error| error.error.to_string()).collect();
+        Error::invalid(format!("Syntax Error: {}", errors.join("; ")))
+    })?;
+    if document.definitions.is_empty() {
+        return Err(Error::invalid("Syntax Error: Unexpected <EOF>."));
+    }
+    Ok(document)
+}
+
+async fn answer(app: App, url_query: &str, document: &Document, question: &Question) -> Answer {
+    let document = match document.to_executable_validate(&SCHEMA) {
+        Ok(document) => document,
+        Err(e) => return Answer::refusal(messages(&e.errors)),
+    };
+    let operation = match choose(&document, question.operation_name.as_deref()) {
+        Ok(operation) => operation,
+        Err(error) => return Answer::refusal(vec![error]),
+    };
+    let given = question.variables.clone().unwrap_or_default();
+    let variables = match variables::coerce(&SCHEMA, operation, &given) {
+        Ok(variables) => variables,
+        Err(errors) => return Answer::refusal(errors),
+    };
+    let root = Root::new(app, operation.object_type().as_str(), url_query);
+    let execution = Execution::new(&SCHEMA, &document)
+        .operation(operation)
+        .coerced_variable_values(&variables)
+        .enable_schema_introspection(true);
+    match execution.execute_async(&root).await {
+        Ok(response) => {
+            let errors: Vec<String> = response.errors.iter().map(|e| own_words(&e.message)).collect();
+            let data = serde_json::to_value(response.data).unwrap_or_default();
+            Answer { data, errors: (!errors.is_empty()).then_some(errors) }
+        }
+        Err(e) => Answer::refusal(vec![e.message().to_string()]),
+    }
+}
+
+/// Removes what the library puts before the message of a resolver.
+fn own_words(message: &str) -> String {
+    message.strip_prefix("resolver error: ").unwrap_or(message).to_owned()
+}
+
+fn choose<'a>(document: &'a ExecutableDocument, name: Option<&str>) -> Result<&'a Operation, String> {
+    let operations = &document.operations;
+    match name.filter(|name| !name.is_empty()) {
+        Some(name) => operations.get(Some(name)).map_err(|_e| format!("Unknown operation named '{name}'.")),
+        None if operations.is_empty() => Err("Must provide an operation.".into()),
+        None => operations
+            .get(None)
+            .map_err(|_e| "Must provide operation name if query contains multiple operations.".into()),
+    }
+    .map(|operation| &**operation)
+}
+
+/// Words the errors of a query as graphql-core does: names in single quotes, and with a suggestion.
+fn messages(errors: &DiagnosticList) -> Vec<String> {
+    let word = |text: String| {
+        let text = text.replace('"', "'");
+        let suggestion = unknown_field(&text).and_then(|(field, ty)| {
+            let object = SCHEMA.get_object(ty)?;
+            Some(did_you_mean(field, object.fields.keys().map(Name::as_str)))
+        });
+        text.replace("String cannot represent value:", "String cannot represent a non string value:")
+            .replace("Int cannot represent value:", "Int cannot represent non-integer value:")
+            + &suggestion.unwrap_or_default()
+    };
+    let words =
+        errors.iter().map(|e| e.error.unstable_compat_message().unwrap_or_else(|| e.error.to_string()));
+    let mut words: Vec<String> = words.map(word).collect();
+    // The library leaves an unknown field out, and then misses fields where it was the only one.
+    if words.iter().any(|text| text.starts_with("Cannot query field ")) {
+        words.retain(|text| !text.contains("must have a selection of subfields"));
+    }
+    words
+}
+
+/// Takes apart `Cannot query field 'x' on type 'T'.`
+fn unknown_field(message: &str) -> Option<(&str, &str)> {
+    let rest = message.strip_prefix("Cannot query field '")?.strip_suffix("'.")?;
+    rest.split_once("' on type '")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn errors(query: &str) -> Vec<String> {
+        let document = parse(query).unwrap().to_executable_validate(&SCHEMA);
+        document.map_or_else(|e| messages(&e.errors), |_| Vec::new())
+    }
+
+    #[test]
+    fn refuses_with_the_words_of_stock() {
+        for (query, want) in [
+            ("{ nope }", "Cannot query field 'nope' on type 'Query'."),
+            (
+                "{ mlflowGetExperiment(input: {}) { experiment { nope } } }",
+                "Cannot query field 'nope' on type 'MlflowExperiment'. Did you mean 'name'?",
+            ),
+            (
+                "{ mlflowGetExperimen { x } }",
+                "Cannot query field 'mlflowGetExperimen' on type 'Query'. Did you mean 'mlflowGetExperiment' or \
+                 'mlflowGetRun'?",
+            ),
+            ("query($i: Nope!) { test(inputString: $i) { output } }", "Unknown type 'Nope'."),
+            ("{ test(inputString: 1) { output } }", "String cannot represent a non string value: 1"),
+            ("{ test(x: 1) { output } }", "Unknown argument 'x' on field 'Query.test'."),
+            (
+                "{ test(inputString: \"a\") }",
+                "Field 'test' of type 'Test' must have a selection of subfields. Did you mean 'test { ... }'?",
+            ),
+            (
+                "{ test(inputString: \"a\") { output { x } } }",
+                "Field 'output' must not have a selection since type 'String' has no subfields.",
+            ),
+            ("query @nope { test { output } }", "Unknown directive '@nope'."),
+            (
+                "query @component { test { output } }",
+                "Directive '@component' argument 'name' of type 'String!' is required, but it was not provided.",
+            ),
+            ("{ ...F }", "Unknown fragment 'F'."),
+            ("{ test(inputString: $x) { output } }", "Variable '$x' is not defined."),
+            (
+                "{ mlflowSearchRuns(input: {runViewType: NO}) { nextPageToken } }",
+                "Value 'NO' does not exist in 'MlflowViewType' enum.",
+            ),
+            (
+                "query($a: Int) { test(inputString: $a) { output } }",
+                "Variable '$a' of type 'Int' used in position expecting type 'String'.",
+            ),
+        ] {
+            assert_eq!(errors(query), [want], "{query}");
+        }
+    }
+
+    #[test]
+    fn the_directive_of_the_ui_is_known() {
+        assert!(errors("query Q @component(name: \"MLflow\") { test { output __typename } }").is_empty());
+    }
+
+    #[test]
+    fn what_is_no_graphql_is_refused() {
+        for query in ["", "{", "{ a(", "x", &"{a".repeat(1000)] {
+            assert!(parse(query).unwrap_err().message.starts_with("Syntax Error: "), "{query}");
+        }
+    }
+}
