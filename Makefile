@@ -1,6 +1,6 @@
 # The ways to run, test and measure Ferroflow. Each target installs what it misses; big things are kept in
 # $FERROFLOW_CACHE (default ~/.cache/ferroflow), outside the clone.
-.PHONY: help run ui build test test-unit test-compat test-browser lint
+.PHONY: help run ui test test-unit test-compat test-browser lint bench
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -25,3 +25,6 @@ test-browser: ## the stock UI in Chromium
 
 lint: ## format, clippy, rustdoc, dependencies
 	@scripts/lint.sh
+
+bench: ## measure beside the stock server (ARGS='--seconds 3 --databases sqlite')
+	@scripts/bench.sh $(ARGS)
