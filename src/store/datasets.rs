@@ -1,5 +1,8 @@
 //! Datasets, and what runs read and produce: the edges between datasets, runs and logged models.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{HashMap, HashSet};
 
 use diesel::prelude::*;
@@ -26,6 +29,8 @@ const MODEL_OUTPUT: &str = "MODEL_OUTPUT";
 
 /// Rows that go into one statement: few enough for the binds of either database.
 const ROWS_PER_STATEMENT: usize = 1000;
+/// Ids that one statement is restricted to: SQLite takes no more than 32,766 binds.
+const IDS_PER_STATEMENT: usize = 30_000;
 
 impl Store {
     /// Logs datasets and logged models as read by an active run. What is logged already stays as it was, with its
@@ -242,7 +247,7 @@ pub(super) type InputsAndOutputs = (RunInputs, RunOutputs);
 type DatasetColumns = (String, String, String, String, Option<String>, Option<String>);
 
 /// Returns what each of the runs `ids` has read and produced, as far as there is something: datasets in the order in
-/// which they were logged, models and tags in the order of their keys. Two statements at most.
+/// which they were logged, models and tags in the order of their keys. Two statements, if the page is not huge.
 ///
 /// Upstream: `SqlAlchemyStore._get_run_inputs`, `_get_model_inputs`, `_get_model_outputs_bulk`.
 pub(super) fn load_inputs(conn: &mut Conn, ids: &[&str]) -> Result<HashMap<String, InputsAndOutputs>> {
@@ -335,14 +340,16 @@ fn load_tags(
     conn: &mut Conn,
     places: &HashMap<String, (String, usize)>,
 ) -> Result<Vec<(String, String, String)>> {
-    if places.is_empty() {
-        return Ok(Vec::new());
+    let ids: Vec<&str> = places.keys().map(String::as_str).collect();
+    let mut tags = Vec::new();
+    for chunk in ids.chunks(IDS_PER_STATEMENT) {
+        tags.extend(each!(conn, c => input_tags::table
+            .filter(input_tags::input_uuid.eq_any(chunk))
+            .select((input_tags::input_uuid, input_tags::name, input_tags::value))
+            .order((input_tags::input_uuid, input_tags::name))
+            .load::<(String, String, String)>(c))?);
     }
-    Ok(each!(conn, c => input_tags::table
-        .filter(input_tags::input_uuid.eq_any(places.keys()))
-        .select((input_tags::input_uuid, input_tags::name, input_tags::value))
-        .order((input_tags::input_uuid, input_tags::name))
-        .load(c))?)
+    Ok(tags)
 }
 
 /// Upstream: `Dataset.to_proto`, which leaves out an empty schema and profile.

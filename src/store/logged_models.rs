@@ -2,6 +2,8 @@
 //! written with those of the runs, in `runs/log.rs`.
 
 mod search;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 
@@ -28,6 +30,8 @@ use crate::proto::{
 
 /// Rows that go into one statement: few enough for the binds of either database.
 const ROWS_PER_STATEMENT: usize = 1000;
+/// Models that are completed by one round of statements: SQLite takes no more than 32,766 binds.
+const MODELS_PER_ROUND: usize = 30_000;
 
 /// Which models a look-up by id finds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -318,14 +322,16 @@ fn twice_or(error: diesel::result::Error, message: impl Into<String>) -> Error {
     error.into()
 }
 
-/// Adds to a page of rows what belongs to them, keeping the order, by three statements. Tags and params come in the
-/// order of their keys, metrics as they were logged.
+/// Adds to a page of rows what belongs to them, keeping the order, by three statements if the page is not huge. Tags and
+/// params come in the order of their keys, metrics as they were logged.
 fn assemble(conn: &mut Conn, page: Vec<LoggedModelRow>) -> Result<Vec<LoggedModel>> {
     let ids: Vec<&str> = page.iter().map(|row| row.model_id.as_str()).collect();
     let mut loaded: HashMap<String, OfModel> = HashMap::with_capacity(ids.len());
-    load_tags(conn, &ids, &mut loaded)?;
-    load_params(conn, &ids, &mut loaded)?;
-    load_metrics(conn, &ids, &mut loaded)?;
+    for ids in ids.chunks(MODELS_PER_ROUND) {
+        load_tags(conn, ids, &mut loaded)?;
+        load_params(conn, ids, &mut loaded)?;
+        load_metrics(conn, ids, &mut loaded)?;
+    }
     Ok(page
         .into_iter()
         .map(|row| {
