@@ -1,5 +1,5 @@
 -- What stock MLflow does not have and does not mind: the table that names our own migrations, and the index of
--- the default listing of runs.
+-- the default listing of runs, which has runs without a start time last: here that is what DESC means.
 CREATE TABLE ferroflow_migrations (
     name VARCHAR(64) NOT NULL,
     applied_time_ms BIGINT NOT NULL,
