@@ -60,6 +60,9 @@ pub async fn create_experiment(
     app: App,
     Proto(r): Proto<CreateExperiment>,
 ) -> Reply<create_experiment::Response> {
+    if let Some(location) = &r.artifact_location {
+        app.artifacts.validate_host(location, "artifact_location")?;
+    }
     let new = NewExperiment::new(r, &app.limits)?;
     let id = app.store.create_experiment(new).await?;
     reply::json(create_experiment::Response { experiment_id: Some(id) })

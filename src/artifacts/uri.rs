@@ -118,14 +118,12 @@ impl Artifacts {
         open_location(artifact_uri)
     }
 
-    /// Checks a location that a client wants to be stored as `field`: its form, its length, its host.
-    ///
-    /// Upstream: `_validate_storage_location_uri`.
+    /// Checks that a location which a client wants to be stored as `field` names no host that the server would
+    /// connect to for it. Its form is checked by [`artifact_uri::validate_location`].
     ///
     /// # Errors
     /// `INVALID_PARAMETER_VALUE`
-    pub fn validate_location(&self, uri: &str, field: &str, max_length: usize) -> Result<()> {
-        artifact_uri::validate_location(uri, field, max_length)?;
+    pub fn validate_host(&self, uri: &str, field: &str) -> Result<()> {
         self.check_host(uri, Some(field))
     }
 
@@ -298,7 +296,7 @@ mod tests {
         for uri in
             ["s3://b/x", "/data", "mlflow-artifacts:/x", "http://STORE:8080/x", "sftp://any/x", "gs://b"]
         {
-            artifacts.validate_location(uri, "artifact_location", 100).unwrap();
+            artifacts.validate_host(uri, "artifact_location").unwrap();
         }
         for uri in [
             "ftp://h/x",
@@ -309,14 +307,13 @@ mod tests {
             "mlflow-artifacts://store/x",
             "ftp:///x",
         ] {
-            let error = artifacts.validate_location(uri, "artifact_location", 100).unwrap_err();
+            let error = artifacts.validate_host(uri, "artifact_location").unwrap_err();
             assert!(
                 error.message.starts_with("'artifact_location' cannot use the '"),
                 "{uri}: {}",
                 error.message
             );
         }
-        assert!(artifacts.validate_location("runs:/x", "artifact_location", 100).is_err());
     }
 
     #[test]
