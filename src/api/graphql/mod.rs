@@ -118,7 +118,8 @@ async fn answer(app: App, url_query: &str, document: &Document, question: &Quest
     match execution.execute_async(&root).await {
         Ok(response) => {
             let errors: Vec<String> = response.errors.iter().map(|e| own_words(&e.message)).collect();
-            let data = serde_json::to_value(response.data).unwrap_or_default();
+            let mut data = serde_json::to_value(response.data).unwrap_or_default();
+            data.sort_all_objects();
             Answer { data, errors: (!errors.is_empty()).then_some(errors) }
         }
         Err(e) => Answer::refusal(vec![e.message().to_string()]),
