@@ -178,7 +178,22 @@ fn from_json<T: Request>(json: Value) -> Result<T> {
     for &(name, checks) in T::SCHEMA {
         check(&json, name, checks, parsed.is_ok())?;
     }
-    parsed.map_err(|e| Error::invalid(format!("The request cannot be read: {e}")))
+    match (parsed, json) {
+        (Ok(message), _) => Ok(message),
+        (Err(_), Value::Object(fields)) => Ok(readable_part(fields)),
+        (Err(e), _) => Err(Error::invalid(format!("The request cannot be read: {e}"))),
+    }
+}
+
+/// Reads the fields before the first one that cannot be read, which is what protobuf leaves in a message.
+fn readable_part<T: Request>(mut fields: Map<String, Value>) -> T {
+    while let Some(last) = fields.keys().next_back().cloned() {
+        fields.remove(&last);
+        if let Ok(message) = T::deserialize(&fields) {
+            return message;
+        }
+    }
+    T::default()
 }
 
 /// Upstream: types are looked at only when the message as a whole could not be parsed.
@@ -256,7 +271,7 @@ fn python_type(value: &Value) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proto::LogMetric;
+    use crate::proto::{GetMetricHistory, LogMetric};
 
     fn message(body: &str) -> String {
         from_body::<LogMetric>(body.as_bytes()).unwrap_err().message
@@ -300,6 +315,12 @@ mod tests {
         ] {
             assert_eq!(from_body::<LogMetric>(body.as_bytes()).unwrap().timestamp, Some(17), "{body}");
         }
+    }
+
+    #[test]
+    fn a_value_that_nothing_checks_ends_what_is_read() {
+        let read: GetMetricHistory = from_query("max_results=x&run_id=r&metric_key=k").unwrap();
+        assert_eq!((read.run_id(), read.metric_key(), read.max_results), ("r", "k", None));
     }
 
     #[test]

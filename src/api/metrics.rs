@@ -231,3 +231,6 @@ fn bulk_answer(key: &str, histories: &[History]) -> Result<HttpResponse> {
     body.push(b'\n');
     Ok(HttpResponse::Ok().content_type(ContentType::json()).body(body))
 }
+
+#[cfg(test)]
+mod tests;

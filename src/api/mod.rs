@@ -11,6 +11,8 @@ pub mod metrics;
 pub mod reply;
 pub mod runs;
 pub mod state;
+#[cfg(test)]
+mod testing;
 
 use actix_web::web::{ServiceConfig, delete, get, patch, post, put};
 

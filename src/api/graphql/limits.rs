@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn depth_counts_through_fragments() {
-        assert_eq!(error(&format!("{}b{}", repeat("{a", 9), "}".repeat(9)).replacen("b", "{b}", 1)), None);
+        assert_eq!(error(&format!("{}b{}", repeat("{a", 9), "}".repeat(9)).replacen('b', "{b}", 1)), None);
         let deep = format!("{}{{b}}{}", repeat("{a", 10), "}".repeat(10));
         assert_eq!(error(&deep).unwrap(), "Query exceeds maximum depth of 10");
         assert_eq!(

@@ -158,9 +158,14 @@ fn messages(errors: &DiagnosticList) -> Vec<String> {
     let words =
         errors.iter().map(|e| e.error.unstable_compat_message().unwrap_or_else(|| e.error.to_string()));
     let mut words: Vec<String> = words.map(word).collect();
-    // The library leaves an unknown field out, and then misses fields where it was the only one.
-    if words.iter().any(|text| text.starts_with("Cannot query field ")) {
-        words.retain(|text| !text.contains("must have a selection of subfields"));
+    // The library goes on with what an error leaves, and then finds faults that follow from it.
+    for (cause, consequence) in [
+        ("Cannot query field ", "must have a selection of subfields"),
+        ("Unknown type ", "used in position expecting type"),
+    ] {
+        if words.iter().any(|text| text.starts_with(cause)) {
+            words.retain(|text| !text.contains(consequence));
+        }
     }
     words
 }
@@ -172,7 +177,10 @@ fn unknown_field(message: &str) -> Option<(&str, &str)> {
 }
 
 #[cfg(test)]
-mod tests {
+mod tests;
+
+#[cfg(test)]
+mod query_tests {
     use super::*;
 
     fn errors(query: &str) -> Vec<String> {

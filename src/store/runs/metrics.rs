@@ -346,3 +346,6 @@ fn json_list(numbers: &[i64]) -> String {
     let numbers: Vec<String> = numbers.iter().map(i64::to_string).collect();
     format!("[{}]", numbers.join(","))
 }
+
+#[cfg(test)]
+mod tests;
