@@ -7,10 +7,16 @@
 //! - [`search`] — the filter language: text to typed predicates.
 //! - [`store`] — the database.
 //! - [`api`] — HTTP.
+//! - [`server`] — settings to a running server.
+//! - [`cli`] — flags and environment to settings; [`logging`], [`config`] beside it.
 
 pub mod api;
 pub mod artifacts;
+pub mod cli;
+pub mod config;
 pub mod domain;
+pub mod logging;
 pub mod proto;
 pub mod search;
+pub mod server;
 pub mod store;

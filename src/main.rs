@@ -1,2 +1,5 @@
-//! The `ferroflow` program: hands its arguments to [`ferroflow`].
-fn main() {}
+//! The `ferroflow` program: hands its arguments to [`ferroflow::cli`].
+
+fn main() -> std::process::ExitCode {
+    ferroflow::cli::run()
+}

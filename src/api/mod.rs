@@ -5,88 +5,152 @@ pub mod datasets;
 mod downloads;
 pub mod experiments;
 pub mod extract;
+pub mod fallback;
 pub mod graphql;
 pub mod logged_models;
 pub mod metrics;
+pub mod middleware;
 pub mod reply;
+mod route;
 pub mod runs;
 pub mod state;
+pub mod system;
 #[cfg(test)]
 mod testing;
+pub mod ui;
 
-use actix_web::web::{ServiceConfig, delete, get, patch, post, put};
+use actix_web::web::{ServiceConfig, redirect, scope};
 
-/// The prefixes under which the REST routes stand: clients use the first, the UI the second.
-const PREFIXES: [&str; 2] = ["/api", "/ajax-api"];
+use crate::config::Config;
+use route::at;
 
-/// Adds every route to an app.
-pub fn routes(config: &mut ServiceConfig) {
-    for prefix in PREFIXES {
-        let v2 = |path: &str| format!("{prefix}/2.0/mlflow/{path}");
-        config
-            .route(&v2("experiments/create"), post().to(experiments::create_experiment))
-            .route(&v2("experiments/get"), get().to(experiments::get_experiment))
-            .route(&v2("experiments/get-by-name"), get().to(experiments::get_experiment_by_name))
-            .route(&v2("experiments/search"), get().to(experiments::search_experiments))
-            .route(&v2("experiments/search"), post().to(experiments::search_experiments))
-            .route(&v2("experiments/delete"), post().to(experiments::delete_experiment))
-            .route(&v2("experiments/restore"), post().to(experiments::restore_experiment))
-            .route(&v2("experiments/update"), post().to(experiments::update_experiment))
-            .route(&v2("experiments/set-experiment-tag"), post().to(experiments::set_experiment_tag))
-            .route(&v2("experiments/delete-experiment-tag"), post().to(experiments::delete_experiment_tag))
-            .route(&v2("runs/create"), post().to(runs::create_run))
-            .route(&v2("runs/get"), get().to(runs::get_run))
-            .route(&v2("runs/search"), post().to(runs::search_runs))
-            .route(&v2("runs/update"), post().to(runs::update_run))
-            .route(&v2("runs/delete"), post().to(runs::delete_run))
-            .route(&v2("runs/restore"), post().to(runs::restore_run))
-            .route(&v2("runs/delete-tag"), post().to(runs::delete_tag))
-            .route(&v2("runs/log-metric"), post().to(runs::log_metric))
-            .route(&v2("runs/log-parameter"), post().to(runs::log_param))
-            .route(&v2("runs/set-tag"), post().to(runs::set_tag))
-            .route(&v2("runs/log-batch"), post().to(runs::log_batch))
-            .route(&v2("runs/log-inputs"), post().to(datasets::log_inputs))
-            .route(&v2("runs/outputs"), post().to(datasets::log_outputs))
-            .route(&v2("metrics/get-history"), get().to(metrics::get_metric_history))
-            .route(
-                &v2("metrics/get-history-bulk-interval"),
-                get().to(metrics::get_metric_history_bulk_interval),
-            )
-            .route(&v2("runs/log-model"), post().to(logged_models::log_model))
-            .route(&v2("logged-models"), post().to(logged_models::create_logged_model))
-            .route(&v2("logged-models/search"), post().to(logged_models::search_logged_models))
-            .route(&v2("logged-models/{model_id}"), get().to(logged_models::get_logged_model))
-            .route(&v2("logged-models/{model_id}"), patch().to(logged_models::finalize_logged_model))
-            .route(&v2("logged-models/{model_id}"), delete().to(logged_models::delete_logged_model))
-            .route(
-                &v2("logged-models/{model_id}/artifacts/directories"),
-                get().to(artifacts::list_logged_model_artifacts),
-            )
-            .route(&v2("logged-models/{model_id}/params"), post().to(logged_models::log_logged_model_params))
-            .route(&v2("logged-models/{model_id}/tags"), patch().to(logged_models::set_logged_model_tags))
-            .route(
-                &v2("logged-models/{model_id}/tags/{tag_key}"),
-                delete().to(logged_models::delete_logged_model_tag),
-            )
-            .route(&v2("artifacts/list"), get().to(artifacts::list_artifacts));
-        let proxy = format!("{prefix}/2.0/mlflow-artifacts/artifacts");
-        let file = format!("{proxy}/{{path:.*}}");
-        config
-            .route(&proxy, get().to(artifacts::list_proxied_artifacts))
-            .route(&file, get().to(artifacts::get_proxied_artifact))
-            .route(&file, put().to(artifacts::put_proxied_artifact))
-            .route(&file, delete().to(artifacts::delete_proxied_artifact));
+/// Adds every route of the server, below its prefix.
+pub fn routes(config: &Config, routes: &mut ServiceConfig) {
+    // Stock has the metrics outside the prefix.
+    if config.expose_prometheus {
+        routes.service(at("/metrics").get(system::get_metrics));
     }
-    // For the UI alone.
-    config
-        .route("/graphql", post().to(graphql::graphql))
-        .route("/graphql", get().to(graphql::graphql))
-        .route("/ajax-api/2.0/mlflow/experiments/search-datasets", post().to(datasets::search_datasets))
-        .route("/ajax-api/2.0/mlflow/metrics/get-history-bulk", get().to(metrics::get_metric_history_bulk))
-        .route("/ajax-api/2.0/mlflow/upload-artifact", post().to(artifacts::upload_artifact))
-        .route(
-            "/ajax-api/2.0/mlflow/logged-models/{model_id}/artifacts/files",
-            get().to(artifacts::get_logged_model_artifact),
+    if config.static_prefix.is_empty() {
+        below_prefix(routes);
+        return;
+    }
+    let prefix = config.static_prefix.as_str();
+    routes.service(redirect(prefix.to_owned(), format!("{prefix}/")).permanent());
+    routes.service(scope(prefix).configure(below_prefix));
+    // Stock serves these in both places.
+    routes.service(scope("/api/2.0/mlflow-artifacts").configure(artifact_files));
+    routes.service(scope("/ajax-api/2.0/mlflow-artifacts").configure(artifact_files));
+}
+
+fn below_prefix(routes: &mut ServiceConfig) {
+    routes
+        .service(scope("/api").configure(api))
+        .service(scope("/ajax-api").configure(ajax_api).configure(api))
+        .service(at("/graphql").post(graphql::graphql).get(graphql::graphql))
+        .service(at("/get-artifact").get(artifacts::get_artifact))
+        .service(at("/health").get(system::health))
+        .service(at("/version").get(system::version))
+        .service(at("/static-files/{path:.*}").get(ui::get_static_file))
+        .service(at("/").get(ui::get_index));
+}
+
+/// The routes under `/ajax-api` only: the user interface asks them.
+fn ajax_api(routes: &mut ServiceConfig) {
+    routes
+        .service(at("/2.0/mlflow/experiments/search-datasets").post(datasets::search_datasets))
+        .service(at("/2.0/mlflow/metrics/get-history-bulk").get(metrics::get_metric_history_bulk))
+        .service(at("/2.0/mlflow/upload-artifact").post(artifacts::upload_artifact))
+        .service(
+            at("/2.0/mlflow/logged-models/{model_id}/artifacts/files")
+                .get(artifacts::get_logged_model_artifact),
         )
-        .route("/get-artifact", get().to(artifacts::get_artifact));
+        .service(at("/2.0/mlflow/gateway-proxy").get(system::proxy_gateway).post(system::proxy_gateway))
+        .service(at("/3.0/mlflow/ui-telemetry").get(system::get_ui_telemetry).post(system::post_ui_telemetry))
+        .service(at("/3.0/mlflow/assistant/config").get(system::get_assistant_config))
+        .service(at("/3.0/mlflow/assistant/providers").get(system::list_assistant_providers));
+}
+
+/// The routes under both `/api`, which clients ask, and `/ajax-api`, which the user interface asks. The router
+/// goes through them in this order, so the most frequent stand first.
+fn api(routes: &mut ServiceConfig) {
+    routes
+        .service(
+            scope("/2.0/mlflow")
+                .configure(runs)
+                .configure(experiments)
+                .configure(logged_models)
+                .service(at("/artifacts/list").get(artifacts::list_artifacts)),
+        )
+        .service(
+            scope("/2.0/mlflow-artifacts")
+                .service(at("/artifacts").get(artifacts::list_proxied_artifacts))
+                .configure(artifact_files),
+        )
+        .service(at("/3.0/mlflow/server-info").get(system::get_server_info));
+}
+
+fn artifact_files(routes: &mut ServiceConfig) {
+    routes.service(
+        at("/artifacts/{path:.*}")
+            .get(artifacts::get_proxied_artifact)
+            .put(artifacts::put_proxied_artifact)
+            .delete(artifacts::delete_proxied_artifact),
+    );
+}
+
+fn runs(routes: &mut ServiceConfig) {
+    routes
+        .service(at("/runs/log-metric").post(runs::log_metric))
+        .service(at("/runs/log-batch").post(runs::log_batch))
+        .service(at("/runs/log-parameter").post(runs::log_param))
+        .service(at("/runs/set-tag").post(runs::set_tag))
+        .service(at("/runs/get").get(runs::get_run))
+        .service(at("/runs/search").post(runs::search_runs))
+        .service(at("/runs/create").post(runs::create_run))
+        .service(at("/runs/update").post(runs::update_run))
+        .service(at("/runs/delete").post(runs::delete_run))
+        .service(at("/runs/restore").post(runs::restore_run))
+        .service(at("/runs/delete-tag").post(runs::delete_tag))
+        .service(at("/runs/log-inputs").post(datasets::log_inputs))
+        .service(at("/runs/outputs").post(datasets::log_outputs))
+        .service(at("/runs/log-model").post(logged_models::log_model))
+        .service(at("/metrics/get-history").get(metrics::get_metric_history))
+        .service(at("/metrics/get-history-bulk-interval").get(metrics::get_metric_history_bulk_interval));
+}
+
+fn experiments(routes: &mut ServiceConfig) {
+    routes
+        .service(at("/experiments/create").post(experiments::create_experiment))
+        .service(at("/experiments/get").get(experiments::get_experiment))
+        .service(at("/experiments/get-by-name").get(experiments::get_experiment_by_name))
+        .service(
+            at("/experiments/search")
+                .get(experiments::search_experiments)
+                .post(experiments::search_experiments),
+        )
+        .service(at("/experiments/delete").post(experiments::delete_experiment))
+        .service(at("/experiments/restore").post(experiments::restore_experiment))
+        .service(at("/experiments/update").post(experiments::update_experiment))
+        .service(at("/experiments/set-experiment-tag").post(experiments::set_experiment_tag))
+        .service(at("/experiments/delete-experiment-tag").post(experiments::delete_experiment_tag));
+}
+
+fn logged_models(routes: &mut ServiceConfig) {
+    routes
+        .service(at("/logged-models").post(logged_models::create_logged_model))
+        .service(at("/logged-models/search").post(logged_models::search_logged_models))
+        .service(
+            at("/logged-models/{model_id}")
+                .get(logged_models::get_logged_model)
+                .patch(logged_models::finalize_logged_model)
+                .delete(logged_models::delete_logged_model),
+        )
+        .service(
+            at("/logged-models/{model_id}/artifacts/directories").get(artifacts::list_logged_model_artifacts),
+        )
+        .service(at("/logged-models/{model_id}/params").post(logged_models::log_logged_model_params))
+        .service(at("/logged-models/{model_id}/tags").patch(logged_models::set_logged_model_tags))
+        .service(
+            at("/logged-models/{model_id}/tags/{tag_key}").delete(logged_models::delete_logged_model_tag),
+        );
 }

@@ -1,8 +1,12 @@
 //! What every handler can reach.
 
+use std::sync::Arc;
+
 use actix_web::web::Data;
 
+use super::middleware::metrics::Metrics;
 use crate::artifacts::Artifacts;
+use crate::config::Config;
 use crate::domain::validate::Limits;
 use crate::store::Store;
 
@@ -17,4 +21,8 @@ pub struct AppState {
     pub artifacts: Artifacts,
     /// The limits on what clients may send.
     pub limits: Limits,
+    /// What is counted for Prometheus, if anything is.
+    pub metrics: Option<Arc<Metrics>>,
+    /// The settings.
+    pub config: Config,
 }

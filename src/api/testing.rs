@@ -7,12 +7,14 @@ use actix_web::{App, test};
 use super::routes;
 use super::state::AppState;
 use crate::artifacts::{Artifacts, Settings};
+use crate::config::Config;
 use crate::domain::validate::Limits;
 use crate::store::Store;
 
 /// Sends `request` to the API and returns the status and the body of the answer.
 pub(crate) async fn send(state: &Data<AppState>, request: test::TestRequest) -> (StatusCode, String) {
-    let app = test::init_service(App::new().app_data(state.clone()).configure(routes)).await;
+    let app =
+        test::init_service(App::new().app_data(state.clone()).configure(|r| routes(&state.config, r))).await;
     let answer = test::call_service(&app, request.to_request()).await;
     let status = answer.status();
     let body = test::read_body(answer).await;
@@ -27,5 +29,11 @@ pub(crate) fn state(store: Store) -> Data<AppState> {
         serve: false,
         allowed_schemes: Vec::new(),
     };
-    Data::new(AppState { store, artifacts: Artifacts::new(&settings).unwrap(), limits: Limits::default() })
+    Data::new(AppState {
+        store,
+        artifacts: Artifacts::new(&settings).unwrap(),
+        limits: Limits::default(),
+        metrics: None,
+        config: Config::default(),
+    })
 }

@@ -1,0 +1,71 @@
+//! The outermost layer: one span and one line of log for every request, and its place in the metrics.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use actix_web::Error as ActixError;
+use actix_web::body::BoxBody;
+use actix_web::dev::{Service, ServiceRequest, ServiceResponse};
+use actix_web::http::{Method, StatusCode};
+use tracing::{Instrument, Level, Span, enabled, info, info_span};
+
+use super::metrics::Metrics;
+
+/// What a request that matches no route is counted as.
+const NO_ROUTE: &str = "none";
+
+/// Passes `request` on to `service` and writes down how that went.
+pub fn call<S>(
+    metrics: Option<&Arc<Metrics>>,
+    request: ServiceRequest,
+    service: &S,
+) -> impl Future<Output = Result<ServiceResponse<BoxBody>, ActixError>> + use<S>
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<BoxBody>, Error = ActixError>,
+{
+    let start = Instant::now();
+    let method = request.method().clone();
+    let metrics = metrics.cloned();
+    let span = span(&request);
+    let answer = span.in_scope(|| service.call(request)).instrument(span.clone());
+    async move {
+        let result = answer.await;
+        let status = match &result {
+            Ok(response) => response.status(),
+            Err(error) => error.as_response_error().status_code(),
+        };
+        let is_logged = enabled!(Level::INFO);
+        if is_logged || metrics.is_some() {
+            let duration = start.elapsed();
+            let route = result.as_ref().ok().and_then(|response| response.request().match_pattern());
+            let route = route.as_deref().unwrap_or(NO_ROUTE);
+            if is_logged {
+                span.in_scope(|| line(&method, route, status, duration));
+            }
+            if let Some(metrics) = metrics {
+                metrics.observe(method.as_str(), route, status.as_str(), duration);
+            }
+        }
+        result
+    }
+}
+
+/// The span of a request. Its id is the client's `X-Request-Id` or one of our own.
+fn span(request: &ServiceRequest) -> Span {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    if !enabled!(Level::INFO) {
+        return Span::none();
+    }
+    let given = request.headers().get("x-request-id").and_then(|id| id.to_str().ok());
+    match given.filter(|id| id.len() <= 128) {
+        Some(id) => info_span!("request", request.id = id),
+        None => info_span!("request", request.id = NEXT.fetch_add(1, Ordering::Relaxed)),
+    }
+}
+
+fn line(method: &Method, route: &str, status: StatusCode, duration: Duration) {
+    let status = status.as_u16();
+    let duration_ms = duration.as_secs_f64() * 1000.0;
+    info!(http.method = %method, http.route = route, http.status = status, duration_ms, "{method} {route} {status}");
+}

@@ -1,0 +1,405 @@
+//! Who may call: the check of the `Host` header against DNS rebinding, the check of the `Origin` header
+//! against foreign websites, CORS, and the headers that keep browsers careful.
+//!
+//! Upstream: `mlflow.server.fastapi_security`, `security_utils`; the order of the checks is stock's: Host,
+//! preflight, Origin, handler.
+
+use std::rc::Rc;
+
+use actix_web::body::BoxBody;
+use actix_web::dev::{Service, ServiceRequest, ServiceResponse};
+use actix_web::http::header::{
+    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE,
+    ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, HOST, HeaderMap, HeaderValue, ORIGIN,
+    VARY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+};
+use actix_web::http::{Method, StatusCode};
+use actix_web::{Error as ActixError, HttpResponse};
+use futures_util::future::Either;
+use tracing::warn;
+
+use super::pattern::Pattern;
+use crate::config::{Config, Security};
+
+/// The rules made from the settings, ready to be asked.
+#[derive(Debug)]
+pub struct Rules {
+    /// `None` lets every host in.
+    hosts: Option<Vec<Pattern>>,
+    origins: Origins,
+    frame_options: Option<HeaderValue>,
+    static_prefix: String,
+}
+
+#[derive(Debug)]
+enum Origins {
+    /// Every website, without credentials.
+    Any,
+    /// Local pages and the listed ones.
+    Listed(Vec<Pattern>),
+}
+
+/// What is decided before a handler is asked.
+enum Verdict {
+    Pass,
+    /// 403 without any further header.
+    RefuseHost,
+    /// 403 with the CORS headers.
+    RefuseOrigin,
+    /// The answer to a browser that asks before it sends.
+    Preflight,
+}
+
+const METHODS: &str = "GET, POST, PUT, DELETE, OPTIONS, PATCH";
+const ANY_METHODS: &str = "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT, QUERY";
+const PREFLIGHT_VARY: &str = "Origin, Access-Control-Request-Method, Access-Control-Request-Headers, \
+                              Access-Control-Request-Private-Network";
+const INVALID_HOST: &str = "Invalid Host header - possible DNS rebinding attack detected";
+const BLOCKED_ORIGIN: &str = "Cross-origin request blocked";
+/// These may be framed, by notebooks.
+const FRAMEABLE: &str = "/static-files/lib/notebook-trace-renderer";
+/// Served without the prefix too.
+const ARTIFACTS: [&str; 2] =
+    ["/api/2.0/mlflow-artifacts/artifacts", "/ajax-api/2.0/mlflow-artifacts/artifacts"];
+
+/// Asks `rules` about `request`, passes it on or refuses it, and sets the headers of the answer. No rules,
+/// no checks.
+pub fn call<S>(
+    rules: Option<&Rc<Rules>>,
+    request: ServiceRequest,
+    service: &S,
+) -> impl Future<Output = Result<ServiceResponse<BoxBody>, ActixError>> + use<S>
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<BoxBody>, Error = ActixError>,
+{
+    let Some(rules) = rules else { return Either::Left(service.call(request)) };
+    let refusal = match rules.judge(&request) {
+        Verdict::Pass => {
+            let seen = Seen::of(&request, rules);
+            let answer = service.call(request);
+            return Either::Right(Either::Left(async move {
+                match answer.await {
+                    Ok(mut response) => {
+                        seen.finish(response.response_mut());
+                        Ok(response)
+                    }
+                    // Only a panic ends here; see `guard`.
+                    Err(mut error) => {
+                        error.add_response_mapper(move |mut response| {
+                            seen.finish(&mut response);
+                            response
+                        });
+                        Err(error)
+                    }
+                }
+            }));
+        }
+        Verdict::RefuseHost => forbidden(INVALID_HOST),
+        Verdict::RefuseOrigin => {
+            let mut response = forbidden(BLOCKED_ORIGIN);
+            rules.set_cors(request.headers().get(ORIGIN), response.headers_mut());
+            response
+        }
+        Verdict::Preflight => rules.preflight(request.headers()),
+    };
+    Either::Right(Either::Right(std::future::ready(Ok(request.into_response(refusal)))))
+}
+
+/// What the answer's headers depend on, kept while the handler works.
+struct Seen {
+    rules: Rc<Rules>,
+    origin: Option<HeaderValue>,
+    is_frameable: bool,
+    is_api_options: bool,
+}
+
+impl Seen {
+    fn of(request: &ServiceRequest, rules: &Rc<Rules>) -> Self {
+        let path = request.match_info().as_str();
+        Self {
+            rules: Rc::clone(rules),
+            origin: request.headers().get(ORIGIN).cloned(),
+            is_frameable: path.starts_with(FRAMEABLE),
+            is_api_options: request.method() == Method::OPTIONS && rules.is_api(path),
+        }
+    }
+
+    fn finish(&self, response: &mut HttpResponse) {
+        if self.is_api_options && response.status() == StatusCode::OK {
+            *response.status_mut() = StatusCode::NO_CONTENT;
+        }
+        let headers = response.headers_mut();
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        if let (Some(value), false) = (&self.rules.frame_options, self.is_frameable) {
+            headers.insert(X_FRAME_OPTIONS, value.clone());
+        }
+        self.rules.set_cors(self.origin.as_ref(), headers);
+    }
+}
+
+impl Rules {
+    /// Makes the rules from the settings; `None` when they are switched off.
+    pub fn new(config: &Config) -> Option<Self> {
+        let Security { allowed_hosts, cors_allowed_origins, x_frame_options } = config.security.as_ref()?;
+        let is_any = |list: &[String]| list.iter().any(|item| item == "*");
+        let patterns = |list: &[String]| list.iter().map(|text| Pattern::new(text)).collect::<Vec<_>>();
+        Some(Self {
+            hosts: match allowed_hosts.as_slice() {
+                [] => Some(default_hosts()),
+                list if is_any(list) => None,
+                list => Some(patterns(list)),
+            },
+            origins: if is_any(cors_allowed_origins) {
+                Origins::Any
+            } else {
+                Origins::Listed(patterns(cors_allowed_origins))
+            },
+            frame_options: x_frame_options.as_ref().and_then(|value| HeaderValue::from_str(value).ok()),
+            static_prefix: config.static_prefix.clone(),
+        })
+    }
+
+    fn judge(&self, request: &ServiceRequest) -> Verdict {
+        let headers = request.headers();
+        // The decoded path, as the router sees it: %61pi is api.
+        let path = request.match_info().as_str();
+        let host = text(headers.get(HOST));
+        if !self.allows_host(host) && !self.is_health(path) {
+            warn!(host, "refused a request for an unknown host");
+            return Verdict::RefuseHost;
+        }
+        let Some(origin) = headers.get(ORIGIN) else { return Verdict::Pass };
+        let method = request.method();
+        if method == Method::OPTIONS && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD) {
+            return Verdict::Preflight;
+        }
+        let is_change = [Method::POST, Method::PUT, Method::DELETE, Method::PATCH].contains(method);
+        if is_change && !origin.is_empty() && self.is_api(path) && !self.may_write(text(Some(origin))) {
+            warn!(origin = text(Some(origin)), "refused a write from a foreign website");
+            return Verdict::RefuseOrigin;
+        }
+        Verdict::Pass
+    }
+
+    fn allows_host(&self, host: &str) -> bool {
+        self.hosts.as_ref().is_none_or(|hosts| !host.is_empty() && hosts.iter().any(|p| p.matches(host)))
+    }
+
+    fn is_health(&self, path: &str) -> bool {
+        matches!(path.strip_prefix(&self.static_prefix), Some("/health" | "/version"))
+    }
+
+    fn is_api(&self, path: &str) -> bool {
+        let inner = path.strip_prefix(&self.static_prefix).unwrap_or_default();
+        inner.starts_with("/api/")
+            || inner.starts_with("/ajax-api/")
+            || ARTIFACTS.iter().any(|prefix| path.starts_with(prefix))
+    }
+
+    /// Says whether pages of `origin` may change something: local ones and the listed ones.
+    ///
+    /// Upstream: `should_block_cors_request`.
+    fn may_write(&self, origin: &str) -> bool {
+        match &self.origins {
+            Origins::Any => true,
+            Origins::Listed(list) => is_local(origin) || list.iter().any(|p| p.matches(origin)),
+        }
+    }
+
+    /// Says whether pages of `origin` may read answers. Stricter than [`Rules::may_write`], as in stock: local
+    /// pages only by http, listed origins only by their exact name.
+    fn may_read(&self, origin: &str) -> bool {
+        match &self.origins {
+            Origins::Any => true,
+            Origins::Listed(list) => is_local_http(origin) || list.iter().any(|p| p.is_exactly(origin)),
+        }
+    }
+
+    fn set_cors(&self, origin: Option<&HeaderValue>, headers: &mut HeaderMap) {
+        headers.append(VARY, HeaderValue::from_static("Origin"));
+        let Some(origin) = origin else { return };
+        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("*"));
+        self.set_allowed_origin(origin, headers);
+    }
+
+    fn set_allowed_origin(&self, origin: &HeaderValue, headers: &mut HeaderMap) {
+        if matches!(self.origins, Origins::Any) {
+            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+            return;
+        }
+        headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+        if self.may_read(text(Some(origin))) {
+            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+        }
+    }
+
+    /// Answers the question of a browser whether a page may send a certain request.
+    fn preflight(&self, asked: &HeaderMap) -> HttpResponse {
+        let methods = if matches!(self.origins, Origins::Any) { ANY_METHODS } else { METHODS };
+        let method = text(asked.get(ACCESS_CONTROL_REQUEST_METHOD));
+        let failures: Vec<_> = [
+            (!self.may_read(text(asked.get(ORIGIN))), "origin"),
+            (!methods.split(", ").any(|name| name == method), "method"),
+            (asked.contains_key("access-control-request-private-network"), "private-network"),
+        ]
+        .into_iter()
+        .filter_map(|(has_failed, name)| has_failed.then_some(name))
+        .collect();
+        let (status, body) = if failures.is_empty() {
+            (StatusCode::OK, "OK".to_owned())
+        } else {
+            (StatusCode::BAD_REQUEST, format!("Disallowed CORS {}", failures.join(", ")))
+        };
+        let mut response = HttpResponse::build(status).content_type("text/plain; charset=utf-8").body(body);
+        let headers = response.headers_mut();
+        headers.insert(VARY, HeaderValue::from_static(PREFLIGHT_VARY));
+        headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(methods));
+        headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
+        if let Some(names) = asked.get(ACCESS_CONTROL_REQUEST_HEADERS) {
+            headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, names.clone());
+        }
+        if let Some(origin) = asked.get(ORIGIN) {
+            self.set_allowed_origin(origin, headers);
+        }
+        response
+    }
+}
+
+fn forbidden(text: &'static str) -> HttpResponse {
+    HttpResponse::Forbidden().content_type("text/plain").body(text)
+}
+
+/// A header as text; what is not ASCII matches nothing.
+fn text(value: Option<&HeaderValue>) -> &str {
+    value.and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
+
+/// Upstream: `get_default_allowed_hosts`.
+fn default_hosts() -> Vec<Pattern> {
+    let local = ["localhost", "127.0.0.1", "[::1]", "0.0.0.0"];
+    let local =
+        local.iter().flat_map(|h| [Pattern::Exact((*h).to_owned()), Pattern::Prefix(format!("{h}:"))]);
+    let private = ["192.168.", "10.", "fc00:", "fd00:"].map(|p| Pattern::Prefix(p.to_owned()));
+    let middle = (16..32).map(|i| Pattern::Prefix(format!("172.{i}.")));
+    local.chain(private).chain(middle).collect()
+}
+
+/// Upstream: `is_localhost_origin`, whatever the scheme.
+fn is_local(origin: &str) -> bool {
+    let Some((_scheme, rest)) = origin.split_once("//") else { return false };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    let name = match host.strip_prefix('[') {
+        Some(address) => address.split(']').next(),
+        None => host.split(':').next(),
+    };
+    matches!(name.unwrap_or_default().to_ascii_lowercase().as_str(), "localhost" | "127.0.0.1" | "::1")
+}
+
+/// Upstream: `LOCALHOST_ORIGIN_PATTERNS`.
+fn is_local_http(origin: &str) -> bool {
+    let Some(rest) = origin.strip_prefix("http://") else { return false };
+    let Some(port) = ["localhost", "127.0.0.1", "[::1]"].iter().find_map(|host| rest.strip_prefix(host))
+    else {
+        return false;
+    };
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    port.is_empty() || port.strip_prefix(':').is_some_and(is_number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rules(hosts: &[&str], origins: &[&str]) -> Rules {
+        let own = |list: &[&str]| list.iter().map(|s| (*s).to_owned()).collect();
+        let security =
+            Security { allowed_hosts: own(hosts), cors_allowed_origins: own(origins), x_frame_options: None };
+        Rules::new(&Config { security: Some(security), static_prefix: "/p".into(), ..Config::default() })
+            .unwrap()
+    }
+
+    #[test]
+    fn hosts_allowed_without_settings_are_local_and_private() {
+        let rules = rules(&[], &[]);
+        for (host, want) in [
+            ("localhost", true),
+            ("localhost:5000", true),
+            ("127.0.0.1:9", true),
+            ("[::1]:21000", true),
+            ("0.0.0.0:1", true),
+            ("10.0.0.5:5000", true),
+            ("192.168.1.9", true),
+            ("172.16.0.1", true),
+            ("172.31.0.1:80", true),
+            ("fd00:1::1", true),
+            ("172.32.0.1", false),
+            ("172.15.0.1", false),
+            ("myhost:5000", false),
+            ("evil.com", false),
+            ("localhost.evil.com", false),
+            ("127.0.0.1.evil.com", false),
+            ("", false),
+        ] {
+            assert_eq!(rules.allows_host(host), want, "{host}");
+        }
+    }
+
+    #[test]
+    fn listed_hosts_replace_the_default() {
+        let listed = rules(&["mlflow.corp.com", "*.lab.corp.com:*", "host-?.x*"], &[]);
+        for (host, want) in [
+            ("mlflow.corp.com", true),
+            ("a.lab.corp.com:80", true),
+            ("host-1.xyz", true),
+            ("a.lab.corp.com", false),
+            ("mlflow.corp.com:5000", false),
+            ("host-11.xyz", false),
+            ("localhost", false),
+        ] {
+            assert_eq!(listed.allows_host(host), want, "{host}");
+        }
+        assert!(rules(&["a", "*"], &[]).allows_host("anything"));
+    }
+
+    #[test]
+    fn origins_that_may_write_and_read() {
+        let rules = rules(&[], &["https://app.corp.com", "https://*.lab.com"]);
+        for (origin, may_write, may_read) in [
+            ("http://localhost:3000", true, true),
+            ("http://127.0.0.1", true, true),
+            ("http://[::1]:3000", true, true),
+            ("https://localhost:3000", true, false),
+            ("http://user@localhost/x", true, false),
+            ("https://app.corp.com", true, true),
+            ("https://a.lab.com", true, false),
+            ("http://localhost:30x", true, false),
+            ("http://app.corp.com", false, false),
+            ("http://localhost.evil.com", false, false),
+            ("http://evil.com", false, false),
+            ("http://evil.com/localhost", false, false),
+            ("null", false, false),
+        ] {
+            assert_eq!(rules.may_write(origin), may_write, "{origin}");
+            assert_eq!(rules.may_read(origin), may_read, "{origin}");
+        }
+    }
+
+    #[test]
+    fn the_api_begins_after_the_prefix() {
+        let rules = rules(&[], &[]);
+        for (path, is_api, is_health) in [
+            ("/p/api/2.0/x", true, false),
+            ("/p/ajax-api/3.0/x", true, false),
+            ("/api/2.0/mlflow-artifacts/artifacts/x", true, false),
+            ("/api/2.0/x", false, false),
+            ("/p/graphql", false, false),
+            ("/p/health", false, true),
+            ("/p/version", false, true),
+            ("/health", false, false),
+        ] {
+            assert_eq!((rules.is_api(path), rules.is_health(path)), (is_api, is_health), "{path}");
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! The command line: `ferroflow server` and `ferroflow db`. Here are its root and the way a failure reaches
+//! the caller: one line on standard error and a non-zero exit.
+
+pub mod server;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// A drop-in MLflow tracking server.
+#[derive(Debug, Parser)]
+#[command(name = "ferroflow", version = VERSION)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// The version of this program and of the MLflow server whose protocol it speaks.
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (MLflow 3.17.2)");
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the tracking server: REST API, artifacts and user interface.
+    #[command(alias = "ui")]
+    Server(Box<server::ServerArgs>),
+}
+
+/// Runs the program with the process's arguments.
+pub fn run() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Server(args) => server::run(*args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Prints `error` and its causes as one line.
+#[expect(clippy::print_stderr, reason = "the last word of a program that cannot go on")]
+fn report(error: &anyhow::Error) {
+    eprintln!("ferroflow: {}", format!("{error:#}").replace('\n', " "));
+}

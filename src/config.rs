@@ -1,0 +1,231 @@
+//! Every setting of the server as plain data. The command line and the environment fill it
+//! (`cli/server.rs`); tests build it from [`Config::default`]. The README has the same settings as a table.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::domain::validate::Limits;
+
+/// The version of MLflow whose protocol and database this server has.
+pub const MLFLOW_VERSION: &str = "3.17.2";
+
+/// What a running server is made from.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The database of experiments, runs and models, as an SQLAlchemy-style URI.
+    pub backend_store_uri: StoreUri,
+    /// Where new experiments keep their artifacts. Only experiments made from now on follow it.
+    pub default_artifact_root: String,
+    /// Whether the server hands artifacts through. Without it clients need access to the artifact store.
+    pub serve_artifacts: bool,
+    /// Whether the server does nothing but hand artifacts through; the database is then never opened.
+    pub artifacts_only: bool,
+    /// Where artifacts that the server hands through are kept.
+    pub artifacts_destination: String,
+    /// Schemes whose artifact URIs may name any host. Each lets clients make the server connect to hosts of
+    /// their choice.
+    pub allowed_artifact_schemes: Vec<String>,
+    /// The limits on what clients may send.
+    pub limits: Limits,
+    /// The address to listen on.
+    pub host: String,
+    /// The port to listen on; 0 takes a free one.
+    pub port: u16,
+    /// What goes before every path: empty, or begins with a slash and does not end with one.
+    pub static_prefix: String,
+    /// Threads that speak HTTP. More than there are cores only costs memory.
+    pub workers: usize,
+    /// Who may call from where; `None` switches every check and every security header off.
+    pub security: Option<Security>,
+    /// Whether `/metrics` exists.
+    pub expose_prometheus: bool,
+    /// The folder of the user interface, if there is one.
+    pub ui_dir: Option<PathBuf>,
+    /// How the log looks and what goes into it.
+    pub log: LogSettings,
+    /// How the database is used.
+    pub database: DatabaseSettings,
+    /// How long the server waits for open requests when it is asked to stop. Too short and slow uploads are
+    /// cut; too long and whoever stops the server kills it first (Kubernetes after 30 s).
+    pub shutdown_timeout: Duration,
+    /// How long an idle connection stays open. Shorter than a load balancer's own time and that balancer
+    /// sends requests into closing connections, which clients see as 502.
+    pub keep_alive: Duration,
+    /// The longest JSON body that is read, in bytes. Too low and big batches are refused with 413; too high and a few
+    /// clients can fill the memory. Artifacts are streamed and not limited.
+    pub json_limit_bytes: usize,
+}
+
+impl Default for Config {
+    /// The settings of a server started without flags, except that it listens on a free port.
+    fn default() -> Self {
+        Self {
+            backend_store_uri: StoreUri::new("sqlite:///mlflow.db"),
+            default_artifact_root: "mlflow-artifacts:/".into(),
+            serve_artifacts: true,
+            artifacts_only: false,
+            artifacts_destination: "./mlartifacts".into(),
+            allowed_artifact_schemes: Vec::new(),
+            limits: Limits::default(),
+            host: "127.0.0.1".into(),
+            port: 0,
+            static_prefix: String::new(),
+            workers: 1,
+            security: Some(Security::default()),
+            expose_prometheus: false,
+            ui_dir: None,
+            log: LogSettings::default(),
+            database: DatabaseSettings::default(),
+            shutdown_timeout: Duration::from_secs(25),
+            keep_alive: Duration::from_secs(75),
+            json_limit_bytes: 64 * 1024 * 1024,
+        }
+    }
+}
+
+/// Which requests are let through and how answers are guarded.
+///
+/// Upstream: `mlflow.server.fastapi_security`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Security {
+    /// Patterns for the `Host` header; empty stands for local and private addresses. Too narrow and the server
+    /// refuses its own name with 403; `*` opens it to DNS rebinding.
+    pub allowed_hosts: Vec<String>,
+    /// Origins, besides local ones, whose pages may read and write here. `*` lets any website read.
+    pub cors_allowed_origins: Vec<String>,
+    /// The value of `X-Frame-Options`; `None` leaves the header out, so that any page may frame this one.
+    pub x_frame_options: Option<String>,
+}
+
+impl Default for Security {
+    fn default() -> Self {
+        Self {
+            allowed_hosts: Vec::new(),
+            cors_allowed_origins: Vec::new(),
+            x_frame_options: Some("SAMEORIGIN".into()),
+        }
+    }
+}
+
+/// How the log looks and what goes into it.
+#[derive(Debug, Clone, Default)]
+pub struct LogSettings {
+    /// Plain lines for people, or one JSON object a line for machines.
+    pub format: LogFormat,
+    /// Directives of `tracing_subscriber::EnvFilter`; `None` is `info`. `debug` costs noticeable time per
+    /// request.
+    pub filter: Option<String>,
+}
+
+/// The form of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum LogFormat {
+    /// `2026-01-31T12:00:00Z  INFO …`
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// How the database is used. `None` leaves the choice to the store.
+#[derive(Debug, Clone, Default)]
+pub struct DatabaseSettings {
+    /// Database threads, each with one connection of its own.
+    pub threads: Option<usize>,
+    /// Work that may wait for a database thread before requests are refused with 503.
+    pub queue: Option<usize>,
+    /// How often SQLite waits for the disk.
+    pub sqlite_synchronous: Option<SqliteSynchronous>,
+    /// How long one statement may run on PostgreSQL; zero is no limit.
+    pub statement_timeout: Option<Duration>,
+}
+
+/// How often SQLite waits for the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum SqliteSynchronous {
+    /// At every commit: what was acknowledged survives a power failure.
+    Full,
+    /// At checkpoints: several times faster writes; a power failure can lose the last of them. A crash of
+    /// the server alone loses nothing.
+    Normal,
+}
+
+/// A database URI whose password does not show when it is printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct StoreUri(String);
+
+impl StoreUri {
+    /// Wraps `uri` as it is.
+    pub fn new(uri: impl Into<String>) -> Self {
+        Self(uri.into())
+    }
+
+    /// Returns the URI with its password. Not for logs.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for StoreUri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&redact(&self.0))
+    }
+}
+
+impl fmt::Debug for StoreUri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", redact(&self.0))
+    }
+}
+
+/// Replaces the password in the user part of `uri`, and those given as parameters, by `***`.
+fn redact(uri: &str) -> String {
+    let (base, query) = uri.split_once('?').map_or((uri, None), |(base, query)| (base, Some(query)));
+    // The last @ ends the user part: a password may hold an unescaped one.
+    let base = match base.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?)))
+    {
+        Some((scheme, (user, host))) => {
+            let name = user.split_once(':').map_or(user, |(name, _password)| name);
+            let password = if name.len() == user.len() { "" } else { ":***" };
+            format!("{scheme}://{name}{password}@{host}")
+        }
+        None => base.to_owned(),
+    };
+    let Some(query) = query else { return base };
+    // An unescaped ? in a password makes its rest look like a query.
+    if query.contains('@') {
+        return format!("{}://***", base.split("://").next().unwrap_or_default());
+    }
+    let parameters: Vec<_> = query
+        .split('&')
+        .map(|pair| match pair.split_once('=') {
+            Some((key, _secret)) if key.contains("password") => format!("{key}=***"),
+            _ => pair.to_owned(),
+        })
+        .collect();
+    format!("{base}?{}", parameters.join("&"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_do_not_show() {
+        for (uri, want) in [
+            ("sqlite:///mlflow.db", "sqlite:///mlflow.db"),
+            ("postgresql://u:secret@h:5432/d", "postgresql://u:***@h:5432/d"),
+            ("postgresql://u:se@cret@h/d", "postgresql://u:***@h/d"),
+            ("postgresql://u:se?c@h/d", "postgresql://***"),
+            ("postgresql+psycopg2://u@h/d?sslmode=require", "postgresql+psycopg2://u@h/d?sslmode=require"),
+            (
+                "postgresql://h/d?user=a&password=secret&sslpassword=x",
+                "postgresql://h/d?user=a&password=***&sslpassword=***",
+            ),
+        ] {
+            assert_eq!(StoreUri::new(uri).to_string(), want);
+            assert_eq!(format!("{:?}", StoreUri::new(uri)), format!("{want:?}"));
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! From settings to a running server, and back to nothing when it is asked to stop.
+
+use std::net::{TcpListener, ToSocketAddrs};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use actix_web::body::BoxBody;
+use actix_web::dev::{ServiceFactory, ServiceRequest, ServiceResponse};
+use actix_web::web::{Data, PayloadConfig};
+use actix_web::{App, HttpServer, rt, web};
+use anyhow::{Context, Result};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::{info, warn};
+
+use crate::api;
+use crate::api::middleware::metrics::Metrics;
+use crate::api::middleware::{guard, request_log, security};
+use crate::api::state::AppState;
+use crate::artifacts::{Artifacts, Settings};
+use crate::config::{Config, SqliteSynchronous};
+
+use crate::store::uri::DatabaseUri;
+use crate::store::{Store, StoreSettings, migrate};
+
+/// Serves until the process is asked to stop (SIGTERM, SIGINT); then takes no new connections, finishes the
+/// open requests within the time that the settings give, and returns. A second signal ends the waiting.
+///
+/// # Errors
+/// When the database or the port cannot be used.
+pub fn run(config: Config) -> Result<()> {
+    rt::System::new().block_on(serve(config))
+}
+
+async fn serve(config: Config) -> Result<()> {
+    let listener = listen(&config.host, config.port)?;
+    let address = listener.local_addr().context("the listening address is unknown")?;
+    let state = Data::new(open_state(config)?);
+    let config = &state.config;
+    let (workers, keep_alive, drain) = (config.workers, config.keep_alive, config.shutdown_timeout);
+    info!(database = %config.backend_store_uri, artifacts = %config.artifacts_destination, "opened the stores");
+
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let factory = {
+        let state = state.clone();
+        move || build_app(&state)
+    };
+    let server = HttpServer::new(factory)
+        .workers(workers)
+        .keep_alive(keep_alive)
+        .tcp_nodelay(true)
+        .shutdown_timeout(drain.as_secs())
+        .disable_signals()
+        .listen(listener)?
+        .run();
+    let handle = server.handle();
+    info!("listening at http://{address}{}", state.config.static_prefix);
+
+    let stop = async {
+        tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
+        info!("stopping: finishing the open requests");
+        tokio::select! {
+            () = handle.stop(true) => {}
+            _ = term.recv() => warn!("stopping at once"),
+            _ = int.recv() => warn!("stopping at once"),
+        }
+    };
+    tokio::select! { ended = server => ended?, () = stop => {} }
+    // The last reference to the store ends its threads, after the work that they were given.
+    drop(state);
+    info!("stopped");
+    Ok(())
+}
+
+/// Takes the port before anything else, so that a second server does not touch the database.
+fn listen(host: &str, port: u16) -> Result<TcpListener> {
+    let addresses = (host.trim_matches(['[', ']']), port)
+        .to_socket_addrs()
+        .with_context(|| format!("the host {host} is unknown"))?
+        .collect::<Vec<_>>();
+    TcpListener::bind(addresses.as_slice()).with_context(|| format!("cannot listen at {host}:{port}"))
+}
+
+/// Opens what a server with these settings needs.
+///
+/// # Errors
+/// When the database cannot be reached or has a schema that this server does not know.
+pub fn open_state(config: Config) -> Result<AppState> {
+    let uri = DatabaseUri::parse(config.backend_store_uri.expose())
+        .with_context(|| format!("cannot use the database {}", config.backend_store_uri))?;
+    if !config.artifacts_only {
+        let found = migrate::upgrade(&uri)
+            .with_context(|| format!("cannot use the database {}", config.backend_store_uri))?;
+        info!(?found, "the database is ready");
+    }
+    let store = Store::open(uri, config.default_artifact_root.clone(), &store_settings(&config))?;
+    let artifacts = Artifacts::new(&Settings {
+        destination: config.artifacts_destination.clone(),
+        default_root: config.default_artifact_root.clone(),
+        serve: config.serve_artifacts,
+        allowed_schemes: config.allowed_artifact_schemes.clone(),
+    })?;
+    let metrics = config.expose_prometheus.then(Metrics::new).transpose()?.map(Arc::new);
+    Ok(AppState { store, artifacts, limits: config.limits.clone(), metrics, config })
+}
+
+fn store_settings(config: &Config) -> StoreSettings {
+    let mut settings = StoreSettings::default();
+    let given = &config.database;
+    settings.threads = given.threads.unwrap_or(settings.threads);
+    settings.queue = given.queue.unwrap_or(settings.queue);
+    let conn = &mut settings.conn;
+    if let Some(timeout) = given.statement_timeout {
+        conn.statement_timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+    }
+    if let Some(synchronous) = given.sqlite_synchronous {
+        conn.sqlite_full_sync = synchronous == SqliteSynchronous::Full;
+    }
+    settings
+}
+
+/// Builds what one worker runs: every route, inside the layers of `api/middleware`.
+pub fn build_app(state: &Data<AppState>) -> App<impl AppFactory + use<>> {
+    let rules = security::Rules::new(&state.config).map(Rc::new);
+    let metrics = state.metrics.clone();
+    let for_guard = state.clone();
+    App::new()
+        .app_data(state.clone())
+        .app_data(PayloadConfig::new(state.config.json_limit_bytes))
+        .configure(|routes| api::routes(&state.config, routes))
+        .default_service(web::to(api::fallback::not_found))
+        .wrap_fn(move |request, service| guard::call(&for_guard.config, request, service))
+        .wrap_fn(move |request, service| security::call(rules.as_ref(), request, service))
+        .wrap_fn(move |request, service| request_log::call(metrics.as_ref(), request, service))
+}
+
+/// The services that [`build_app`] returns, by a short name.
+pub trait AppFactory:
+    ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = ServiceResponse<BoxBody>,
+        Error = actix_web::Error,
+        InitError = (),
+    >
+{
+}
+
+impl<T> AppFactory for T where
+    T: ServiceFactory<
+            ServiceRequest,
+            Config = (),
+            Response = ServiceResponse<BoxBody>,
+            Error = actix_web::Error,
+            InitError = (),
+        >
+{
+}
