@@ -7,13 +7,13 @@ use diesel::prelude::*;
 use super::{run_not_active, run_not_found};
 use crate::domain::run::{NewBatch, NewMetric, ParamsFrom, RUN_NAME_TAG};
 use crate::domain::{Error, ErrorCode, Result, python};
-use crate::proto::RunTag;
+use crate::proto::{Param, RunTag};
 use crate::store::bulk::{self, MetricRow, PairRow};
 use crate::store::conn::Conn;
 use crate::store::each;
 use crate::store::error::RaceLost;
 use crate::store::experiments::ACTIVE;
-use crate::store::schema::{logged_model_metrics, logged_models, params, runs, tags};
+use crate::store::schema::{logged_model_metrics, logged_models, params, runs};
 
 /// What became of one request among others.
 pub(in crate::store) type Verdict = Result<()>;
@@ -159,7 +159,7 @@ fn check_params<'a>(
             .iter()
             .filter_map(|p| {
                 let old = known.get(&(batch.run_id.as_str(), p.key())).filter(|old| **old != p.value())?;
-                Some(Change { key: p.key(), old: *old, new: p.value() })
+                Some(Change { key: p.key(), old, new: p.value() })
             })
             .collect();
         if !changed.is_empty() {
@@ -178,7 +178,7 @@ fn check_params<'a>(
 
 fn load_params(conn: &mut Conn, batches: &[&NewBatch]) -> Result<Vec<(String, String, String)>> {
     let columns = (params::run_uuid, params::key, params::value);
-    let keys: Vec<&str> = batches.iter().flat_map(|b| b.params.iter().map(|p| p.key())).collect();
+    let keys: Vec<&str> = batches.iter().flat_map(|b| b.params.iter().map(Param::key)).collect();
     let ids = distinct_runs(batches);
     // One param alone is looked up by its key, all those of a group by the keys of their runs.
     Ok(match (ids.as_slice(), keys.as_slice()) {
