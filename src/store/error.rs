@@ -21,7 +21,8 @@ impl From<Diesel> for Error {
 /// Says whether running the same transaction again may succeed: a deadlock, a serialization failure, a lock
 /// not granted in time.
 pub(super) fn is_retryable(error: &Error) -> bool {
-    let lost_race = error.source.as_deref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<RaceLost>);
+    let lost_race =
+        error.source.as_deref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<RaceLost>);
     lost_race || cause(error).is_some_and(is_contention)
 }
 

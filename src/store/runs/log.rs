@@ -301,3 +301,6 @@ fn set_name(conn: &mut Conn, run_id: &str, name: &str) -> Result<()> {
     each!(conn, c => diesel::update(runs::table.find(run_id)).set(runs::name.eq(name)).execute(c))?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
