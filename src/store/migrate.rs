@@ -130,6 +130,19 @@ pub enum Found {
     Ready,
 }
 
+/// What [`upgrade`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Made the whole schema.
+    Made,
+    /// Added to stock's schema what only we need.
+    Adopted,
+    /// Left stock's schema as it was, since the database's user may not add to it. Listings of runs are slower.
+    AdoptedAsItIs,
+    /// Nothing.
+    Nothing,
+}
+
 /// Says what the database holds, without changing it.
 ///
 /// # Errors
@@ -141,39 +154,36 @@ pub fn check(uri: &DatabaseUri) -> Result<Found> {
     find(&mut connect(uri, Access::Read)?)
 }
 
-/// Brings the database to the schema that is served, and says what was there before. One transaction; servers
-/// that start at once wait for one another.
+/// Brings the database to the schema that is served, in one transaction. Servers that start at once wait for one
+/// another.
 ///
 /// # Errors
 /// As for [`check`].
-pub fn upgrade(uri: &DatabaseUri) -> Result<Found> {
+pub fn upgrade(uri: &DatabaseUri) -> Result<Outcome> {
     let mut conn = connect(uri, Access::Write)?;
-    let found = find(&mut conn)?;
-    if found == Found::Ready {
-        return Ok(found);
+    let before = find(&mut conn)?;
+    if before == Found::Ready {
+        return Ok(Outcome::Nothing);
     }
     conn.batch_execute(conn.dialect().begin_migration())?;
     // Another server may have done the work while this one waited.
-    let result = find(&mut conn).and_then(|found| apply(&mut conn, found).map(|()| found));
-    let end = if result.is_ok() { "COMMIT" } else { "ROLLBACK" };
-    let ended = conn.batch_execute(end);
+    let result = find(&mut conn).and_then(|found| apply(&mut conn, found));
+    let ended = conn.batch_execute(if result.is_ok() { "COMMIT" } else { "ROLLBACK" });
     match result {
-        Ok(found) => {
+        Ok(outcome) => {
             ended?;
             info!("the schema of {uri} is at MLflow 3.17.2's revision {STOCK_REVISION}");
-            Ok(found)
+            Ok(outcome)
         }
-        Err(error) if found == Found::Stock && is_forbidden(&error) => {
-            warn!(
-                "the database refuses our additional indexes, without which listings of runs are slower: {error}"
-            );
-            Ok(Found::Stock)
+        Err(error) if before == Found::Stock && is_forbidden(&error) => {
+            warn!("the database refuses our indexes, without which listings of runs are slower: {error}");
+            Ok(Outcome::AdoptedAsItIs)
         }
         Err(error) => Err(error),
     }
 }
 
-fn apply(conn: &mut Conn, found: Found) -> Result<()> {
+fn apply(conn: &mut Conn, found: Found) -> Result<Outcome> {
     let dialect = conn.dialect();
     if found == Found::Empty {
         conn.batch_execute(STOCK.sql(dialect)).map_err(|e| failed(&STOCK, e))?;
@@ -184,7 +194,11 @@ fn apply(conn: &mut Conn, found: Found) -> Result<()> {
         let (name, now) = (migration.name, now_ms());
         conn.batch_execute(&format!("INSERT INTO ferroflow_migrations VALUES ('{name}', {now})"))?;
     }
-    Ok(())
+    Ok(match found {
+        Found::Empty => Outcome::Made,
+        Found::Stock => Outcome::Adopted,
+        Found::Ready => Outcome::Nothing,
+    })
 }
 
 fn find(conn: &mut Conn) -> Result<Found> {
@@ -370,9 +384,9 @@ mod tests {
         let uri = database(&folder);
         assert_eq!(check(&uri).unwrap(), Found::Empty);
         assert!(uri.is_missing_file(), "a check makes no file");
-        assert_eq!(upgrade(&uri).unwrap(), Found::Empty);
+        assert_eq!(upgrade(&uri).unwrap(), Outcome::Made);
         assert_eq!(check(&uri).unwrap(), Found::Ready);
-        assert_eq!(upgrade(&uri).unwrap(), Found::Ready);
+        assert_eq!(upgrade(&uri).unwrap(), Outcome::Nothing);
     }
 
     #[test]
@@ -380,7 +394,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let uri = database(&folder);
         execute(&uri, STOCK.sqlite);
-        assert_eq!(upgrade(&uri).unwrap(), Found::Stock);
+        assert_eq!(upgrade(&uri).unwrap(), Outcome::Adopted);
         assert_eq!(check(&uri).unwrap(), Found::Ready);
     }
 
@@ -397,8 +411,7 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let uri = database(&folder);
             execute(&uri, &sql);
-            for result in [check(&uri), upgrade(&uri)] {
-                let error = result.unwrap_err();
+            for error in [check(&uri).unwrap_err(), upgrade(&uri).unwrap_err()] {
                 assert_eq!(error.code, ErrorCode::InvalidState);
                 assert!(error.message.contains(want), "{}", error.message);
             }
@@ -419,12 +432,12 @@ mod tests {
     fn servers_that_start_at_once_do_not_collide() {
         let folder = tempfile::tempdir().unwrap();
         let uri = database(&folder);
-        let found: Vec<Found> = thread::scope(|scope| {
+        let done: Vec<Outcome> = thread::scope(|scope| {
             let all: Vec<_> = (0..6).map(|_| scope.spawn(|| upgrade(&uri).unwrap())).collect();
             all.into_iter().map(|one| one.join().unwrap()).collect()
         });
-        assert_eq!(found.iter().filter(|f| **f == Found::Empty).count(), 1, "{found:?}");
-        assert!(!found.contains(&Found::Stock), "{found:?}");
+        assert_eq!(done.iter().filter(|one| **one == Outcome::Made).count(), 1, "{done:?}");
+        assert_eq!(done.iter().filter(|one| **one == Outcome::Nothing).count(), 5, "{done:?}");
     }
 
     #[test]
