@@ -91,6 +91,7 @@ pub async fn list_assistant_providers() -> Json<AssistantProviders> {
 
 /// The settings that the user interface's telemetry asks for.
 #[derive(Debug, Serialize)]
+#[expect(clippy::struct_field_names, reason = "the names of the protocol")]
 pub struct Telemetry {
     disable_ui_events: [&'static str; 0],
     disable_ui_telemetry: bool,

@@ -18,7 +18,7 @@ use super::fallback;
 use super::state::App;
 
 /// How long browsers may keep a file: their names change with their content. As in stock.
-const MAX_AGE: Duration = Duration::from_secs(28 * 24 * 60 * 60);
+const MAX_AGE: Duration = Duration::from_hours(28 * 24);
 const INDEX: &str = "index.html";
 const NO_UI: &str = "This server has no user interface: its files were not found.\n\n\
      `make ui` fetches them; the folder is ./ui, or what FERROFLOW_UI_DIR names.\n\

@@ -5,7 +5,7 @@
 use anyhow::{Context as _, Result};
 use clap::Subcommand;
 
-use crate::store::migrate::{self, Found};
+use crate::store::migrate::{self, Found, Outcome};
 use crate::store::uri::DatabaseUri;
 
 #[derive(Debug, Subcommand)]
@@ -29,9 +29,12 @@ pub(super) fn run(command: &DbCommand) -> Result<()> {
     let parse = |target: &Target| DatabaseUri::parse(&target.uri).context("cannot use this database URI");
     let line = match command {
         DbCommand::Upgrade(target) => match migrate::upgrade(&parse(target)?)? {
-            Found::Empty => "made the schema of MLflow 3.17.2",
-            Found::Stock => "took over the database; its data is as it was",
-            Found::Ready => "nothing to do: the schema is up to date",
+            Outcome::Made => "made the schema of MLflow 3.17.2",
+            Outcome::Adopted => "took over the database; its data is as it was",
+            Outcome::AdoptedAsItIs => {
+                "took over the database without adding indexes, which its user may not do; its data is as it was"
+            }
+            Outcome::Nothing => "nothing to do: the schema is up to date",
         },
         DbCommand::Check(target) => match migrate::check(&parse(target)?)? {
             Found::Empty => "the database is empty; `ferroflow server` or `ferroflow db upgrade` fills it",

@@ -1,6 +1,7 @@
 //! The command line: `ferroflow server` and `ferroflow db`. Here are its root and the way a failure reaches
 //! the caller: one line on standard error and a non-zero exit.
 
+mod db;
 pub mod server;
 
 use std::process::ExitCode;
@@ -23,12 +24,16 @@ enum Command {
     /// Run the tracking server: REST API, artifacts and user interface.
     #[command(alias = "ui")]
     Server(Box<server::ServerArgs>),
+    /// Make or check the schema of a database.
+    #[command(subcommand)]
+    Db(db::DbCommand),
 }
 
 /// Runs the program with the process's arguments.
 pub fn run() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Server(args) => server::run(*args),
+        Command::Db(command) => db::run(&command),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

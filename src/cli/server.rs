@@ -19,8 +19,8 @@ use crate::{logging, server};
 #[command(disable_help_flag = true)]
 #[expect(clippy::struct_excessive_bools, reason = "one for each flag")]
 pub(super) struct ServerArgs {
-    /// Database for experiments, runs and models: sqlite:///file.db or postgresql://user@host/name.
-    /// [default: sqlite:///mlflow.db]
+    /// Database for experiments, runs and models: `sqlite:///file.db` or `postgresql://user@host/name`.
+    /// [default: `sqlite:///mlflow.db`]
     #[arg(long, env = "MLFLOW_BACKEND_STORE_URI", value_name = "URI", hide_env_values = true)]
     backend_store_uri: Option<String>,
     /// Database for registered models; must be the backend store.

@@ -203,9 +203,10 @@ fn apply(conn: &mut Conn, found: Found) -> Result<Outcome> {
 
 fn find(conn: &mut Conn) -> Result<Found> {
     let tables = names(conn, conn.dialect().table_names())?;
-    let revisions = match tables.contains("alembic_version") {
-        true => names(conn, "SELECT version_num AS name FROM alembic_version")?,
-        false => HashSet::new(),
+    let revisions = if tables.contains("alembic_version") {
+        names(conn, "SELECT version_num AS name FROM alembic_version")?
+    } else {
+        HashSet::new()
     };
     let mut revisions = revisions.iter().map(String::as_str);
     match (revisions.next(), revisions.next()) {
@@ -359,9 +360,13 @@ fn ensure_default_experiment_in(conn: &mut Conn, root: &str) -> Result<()> {
         .on_conflict(experiments::experiment_id)
         .do_nothing()
         .execute(c))
-    .map_err(|error| match is_unique_violation(&error) {
-        true => Error::already_exists("Experiment 0 is missing and another experiment is named 'Default'."),
-        false => error.into(),
+    .map_err(|error| {
+        if is_unique_violation(&error) {
+            return Error::already_exists(
+                "Experiment 0 is missing and another experiment is named 'Default'.",
+            );
+        }
+        error.into()
     })?;
     Ok(())
 }

@@ -58,10 +58,10 @@ fn span(request: &ServiceRequest) -> Span {
         return Span::none();
     }
     let given = request.headers().get("x-request-id").and_then(|id| id.to_str().ok());
-    match given.filter(|id| id.len() <= 128) {
-        Some(id) => info_span!("request", request.id = id),
-        None => info_span!("request", request.id = NEXT.fetch_add(1, Ordering::Relaxed)),
+    if let Some(id) = given.filter(|id| id.len() <= 128) {
+        return info_span!("request", request.id = id);
     }
+    info_span!("request", request.id = NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 fn line(method: &Method, route: &str, status: StatusCode, duration: Duration) {

@@ -7,6 +7,9 @@ use crate::proto::{LogModel, SearchLoggedModels, search_logged_models};
 use crate::search::logged_models::LoggedModelQuery;
 use crate::store::testing::{message, on_each_database};
 
+/// Key, value, step and dataset of a metric.
+type ShownMetric = (String, f64, i64, Option<String>);
+
 impl Store {
     async fn make_model(&self, json: Value) -> LoggedModel {
         let new = NewLoggedModel::try_from(message::<crate::proto::CreateLoggedModel>(json)).unwrap();
@@ -311,7 +314,7 @@ fn models_show_their_metrics() {
         let e = make_models(&store).await;
         let found =
             search(&store, json!({"experiment_ids": [e], "filter": "name IN ('beta', 'gamma')"})).await;
-        let shown: Vec<Vec<(String, f64, i64, Option<String>)>> = found
+        let shown: Vec<Vec<ShownMetric>> = found
             .unwrap()
             .models
             .into_iter()

@@ -39,7 +39,9 @@ async fn shown(store: &Store, run: &str) -> [Vec<String>; 3] {
             .map(|t| format!("{}={}", t.key(), t.value()))
             .collect(),
     ];
-    lists.iter_mut().for_each(|list| list.sort());
+    for list in &mut lists {
+        list.sort();
+    }
     lists
 }
 
