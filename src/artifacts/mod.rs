@@ -4,7 +4,7 @@
 //! the whole destination, everything else for the folder of a run or model by its URI. A `Folder` lists,
 //! opens, writes and deletes by [`ArtifactPath`], and never holds a file in memory.
 //!
-//! Other stores than the local disk become variants of [`Store`].
+//! Other stores than the local disk become variants of `Store`.
 
 mod disk;
 pub mod mime;

@@ -56,7 +56,7 @@ impl Store {
     /// name follows. One transaction.
     ///
     /// # Errors
-    /// As [`require_active_run`]. Upstream: `SqlAlchemyStore.update_run_info`.
+    /// As `require_active_run`. Upstream: `SqlAlchemyStore.update_run_info`.
     pub async fn update_run(&self, id: String, update: UpdateRun) -> Result<RunInfo> {
         self.write(move |conn| update_run_in(conn, &id, &update)).await
     }
