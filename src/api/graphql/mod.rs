@@ -151,9 +151,10 @@ fn messages(errors: &DiagnosticList) -> Vec<String> {
     // The library goes on with what an error leaves, and then finds faults that follow from it.
     for (cause, consequence) in [
         ("Cannot query field ", "must have a selection of subfields"),
+        ("must not have a selection ", "must have a selection of subfields"),
         ("Unknown type ", "used in position expecting type"),
     ] {
-        if words.iter().any(|text| text.starts_with(cause)) {
+        if words.iter().any(|text| text.contains(cause)) {
             words.retain(|text| !text.contains(consequence));
         }
     }
@@ -179,6 +180,9 @@ fn reword(text: &str) -> String {
         && let Ok(definition) = SCHEMA.type_field(parent, field)
     {
         return text.replacen(parent, &definition.ty.to_string(), 1);
+    }
+    if text.starts_with("Field '") && text.ends_with(" has no subfields") {
+        return format!("{text}.");
     }
     if text == "The schema has no 'subscription' root type defined" {
         return "Schema is not configured to execute subscription operation.".to_owned();
