@@ -10,6 +10,7 @@ import itertools
 import os
 import re
 import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -33,6 +34,11 @@ from support.postgres import Cluster  # noqa: E402
 def pytest_addoption(parser):
     parser.addoption("--target", choices=["ferroflow", "stock"], default="ferroflow", help="the server to test")
     parser.addoption("--databases", default="sqlite,postgres", help="the databases to test on")
+
+
+def pytest_configure():
+    # A run that is told to end ends its servers too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def pytest_generate_tests(metafunc):
