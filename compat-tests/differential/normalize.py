@@ -36,8 +36,9 @@ class Normalizer:
     def normalize(self, answer: Answer) -> dict[str, Any]:
         """Returns the comparable form of an answer."""
         headers = {name: self._text(answer.headers[name]) for name in COMPARED_HEADERS if name in answer.headers}
-        if "allow" in headers:
-            headers["allow"] = ", ".join(sorted(headers["allow"].split(", ")))
+        for name in {"allow", "vary"} & headers.keys():
+            # Sets, which stock sometimes sends with a name twice.
+            headers[name] = ", ".join(sorted(set(headers[name].split(", "))))
         headers |= {name: "present" for name in PRESENCE_HEADERS if name in answer.headers}
         return {"status": answer.status, "headers": headers, "body": self._body(answer)}
 
