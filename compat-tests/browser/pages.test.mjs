@@ -1,0 +1,52 @@
+// The stock UI in Chromium against a server that seed.py filled, once per database.
+//   npm test                    our server (FERROFLOW_BIN), on SQLite and Postgres
+//   TARGET=stock npm test       the stock server, which shows that the steps ask for what MLflow does
+// PYTHON names an interpreter with compat-tests/requirements.txt, DATABASES the databases (sqlite,postgres),
+// SCREENSHOTS a folder for pictures of what failed, CHROMIUM the browser.
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { after, before, describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { createInterface } from 'node:readline';
+import experiments from './steps/experiments.mjs';
+import models from './steps/models.mjs';
+import run from './steps/run.mjs';
+import runs from './steps/runs.mjs';
+import { tolerated } from './tolerated.mjs';
+import { Ui } from './ui.mjs';
+
+const target = process.env.TARGET || 'ferroflow';
+const databases = (process.env.DATABASES || 'sqlite,postgres').split(',');
+
+// Resolves to what serve.py prints, with `stop`.
+async function serve(database) {
+  const script = fileURLToPath(new URL('serve.py', import.meta.url));
+  const child = spawn(process.env.PYTHON || 'python3', ['-W', 'ignore', script, '--target', target, '--database', database], { stdio: ['pipe', 'pipe', 'pipe'] });
+  let complaints = '';
+  child.stderr.on('data', chunk => { complaints += chunk; });
+  const exited = new Promise(resolve => { child.once('exit', resolve); });
+  const line = await Promise.race([new Promise(resolve => { createInterface(child.stdout).once('line', resolve); }), exited]);
+  if (typeof line !== 'string') throw new Error(`no server to look at:\n${complaints}`);
+  return { ...JSON.parse(line), stop: () => { child.stdin.end(); return exited; } };
+}
+
+for (const database of databases) {
+  describe(`the UI of ${target} on ${database}`, () => {
+    let server;
+    let ui;
+    before(async () => {
+      server = await serve(database);
+      ui = await Ui.open(server.url);
+    });
+    after(async () => {
+      await ui?.close();
+      await server?.stop();
+    });
+    for (const step of [...experiments, ...runs, ...run, ...models]) {
+      it(step.name, () => ui.step(() => step.does(ui, server), step.allow));
+    }
+    it('meets every missing route that it tolerates', { skip: target === 'stock' }, () => {
+      assert.deepEqual(tolerated.filter(entry => entry.missing && !ui.met.has(entry)), []);
+    });
+  });
+}

@@ -1,0 +1,60 @@
+"""Starts a server on an empty database, fills it, prints where it is as one line of JSON, and ends with its stdin.
+
+    python serve.py [--target ferroflow|stock] [--database sqlite|postgres]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+os.environ |= {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "GIT_PYTHON_REFRESH": "quiet",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
+
+from support import servers  # noqa: E402
+from support.postgres import Cluster  # noqa: E402
+
+
+def main() -> None:
+    """Runs until whoever started this closes the pipe."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--target", choices=["ferroflow", "stock"], default="ferroflow")
+    parser.add_argument("--database", choices=["sqlite", "postgres"], default="sqlite")
+    args = parser.parse_args()
+    cluster = Cluster.start() if args.database == "postgres" else None
+    try:
+        with tempfile.TemporaryDirectory(prefix="ferroflow-browser-") as folder:
+            uri = cluster.url(cluster.create_database()) if cluster else f"sqlite:///{folder}/mlflow.db"
+            run(args.target, Path(folder), uri)
+    finally:
+        if cluster:
+            cluster.stop()
+
+
+def run(target: str, folder: Path, uri: str) -> None:
+    """Serves `uri` with seeded data until stdin closes."""
+    server = servers.start(target, folder, uri)
+    try:
+        from seed import seed
+
+        print(json.dumps({"url": server.url, **seed(server.url)}), flush=True)
+        sys.stdin.read()
+    except BaseException:
+        print(server.log_tail(), file=sys.stderr)
+        raise
+    finally:
+        server.terminate()
+
+
+if __name__ == "__main__":
+    main()
