@@ -159,12 +159,21 @@ impl<T: Enumeration> Visitor<'_> for Named<T> {
     }
 
     fn visit_i64<E: Error>(self, v: i64) -> Result<Self::Value, E> {
-        let known = i32::try_from(v).ok().and_then(|v| T::try_from(v).ok());
-        known.map(|k| Some(k.into())).ok_or_else(|| E::custom("no enum value of that number"))
+        // So is an unknown number.
+        Ok(i32::try_from(v).ok().and_then(|v| T::try_from(v).ok()).map(Into::into))
     }
 
     fn visit_u64<E: Error>(self, v: u64) -> Result<Self::Value, E> {
         self.visit_i64(i64::try_from(v).unwrap_or(i64::MAX))
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "Python's int() cuts the fraction too")]
+    fn visit_f64<E: Error>(self, v: f64) -> Result<Self::Value, E> {
+        self.visit_i64(v as i64)
+    }
+
+    fn visit_bool<E: Error>(self, v: bool) -> Result<Self::Value, E> {
+        self.visit_i64(v.into())
     }
 
     fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
@@ -225,6 +234,23 @@ mod tests {
         assert_eq!(serde_json::to_string(&read).unwrap(), r#"{"status":"FINISHED","run_id":"a"}"#);
         assert_eq!(serde_json::from_str::<RunInfo>(r#"{"status": "NOPE"}"#).unwrap().status, None);
         assert!(serde_json::from_str::<RunInfo>(r#"{"status": 77}"#).is_err());
+    }
+
+    #[test]
+    fn enums_are_read_as_python_reads_them() {
+        for (status, want) in [
+            ("3", Some(RunStatus::Finished)),
+            ("\"3\"", Some(RunStatus::Finished)),
+            ("1.5", Some(RunStatus::Running)),
+            ("true", Some(RunStatus::Running)),
+            ("9", None),
+            ("\"NOPE\"", None),
+            ("null", None),
+        ] {
+            let read: RunInfo = serde_json::from_str(&format!("{{\"status\": {status}}}")).unwrap();
+            assert_eq!(read.status, want.map(i32::from), "{status}");
+        }
+        assert!(serde_json::from_str::<RunInfo>("{\"status\": []}").is_err());
     }
 
     #[test]
