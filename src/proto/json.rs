@@ -159,8 +159,8 @@ impl<T: Enumeration> Visitor<'_> for Named<T> {
     }
 
     fn visit_i64<E: Error>(self, v: i64) -> Result<Self::Value, E> {
-        // So is an unknown number.
-        Ok(i32::try_from(v).ok().and_then(|v| T::try_from(v).ok()).map(Into::into))
+        let known = i32::try_from(v).ok().and_then(|v| T::try_from(v).ok());
+        known.map(|k| Some(k.into())).ok_or_else(|| E::custom("no enum value of that number"))
     }
 
     fn visit_u64<E: Error>(self, v: u64) -> Result<Self::Value, E> {
@@ -243,14 +243,18 @@ mod tests {
             ("\"3\"", Some(RunStatus::Finished)),
             ("1.5", Some(RunStatus::Running)),
             ("true", Some(RunStatus::Running)),
-            ("9", None),
             ("\"NOPE\"", None),
             ("null", None),
         ] {
             let read: RunInfo = serde_json::from_str(&format!("{{\"status\": {status}}}")).unwrap();
             assert_eq!(read.status, want.map(i32::from), "{status}");
         }
-        assert!(serde_json::from_str::<RunInfo>("{\"status\": []}").is_err());
+        for status in ["9", "\"9\"", "[]"] {
+            assert!(
+                serde_json::from_str::<RunInfo>(&format!("{{\"status\": {status}}}")).is_err(),
+                "{status}"
+            );
+        }
     }
 
     #[test]
