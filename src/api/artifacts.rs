@@ -3,7 +3,6 @@
 use std::fmt;
 use std::future::{Ready, ready};
 
-use actix_web::error::PayloadError;
 use actix_web::http::header::{CONTENT_LENGTH, CONTENT_TYPE, ContentType};
 use actix_web::http::{Method, StatusCode};
 use actix_web::web::{Bytes, Path, Payload, Query};
@@ -305,13 +304,23 @@ async fn receive(upload: &mut Upload, first: Option<Bytes>, body: &mut Payload, 
     Ok(())
 }
 
-/// Returns the next bytes of a body; `None` at its end.
+/// Returns the next bytes of a body, not empty ones; `None` at its end.
 ///
 /// # Errors
 /// `BAD_REQUEST` if the client hung up or broke its own framing.
 async fn next_chunk(body: &mut Payload) -> Result<Option<Bytes>> {
-    let cut = |e: PayloadError| {
-        Error::new(ErrorCode::BadRequest, "The body of the request ended early.").with_source(e)
-    };
-    body.next().await.transpose().map_err(cut)
+    loop {
+        match body.next().await {
+            Some(Ok(chunk)) if chunk.is_empty() => {}
+            Some(Ok(chunk)) => return Ok(Some(chunk)),
+            Some(Err(e)) => {
+                let message = "The body of the request ended early.";
+                return Err(Error::new(ErrorCode::BadRequest, message).with_source(e));
+            }
+            None => return Ok(None),
+        }
+    }
 }
+
+#[cfg(test)]
+mod tests;
