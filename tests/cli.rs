@@ -36,12 +36,18 @@ fn refuses_what_it_cannot_or_must_not_do() {
         (&["server", "--port", &port][..], "cannot listen at 127.0.0.1"),
         (&["server", "--port", "0", "--backend-store-uri", "mysql://u:geheim@h/d"], "not supported"),
         (&["server", "--port", "0", "--backend-store-uri", "./mlruns"], "cannot use the database"),
-        (&["server", "--port", "0", "--backend-store-uri", "postgresql://u:geheim@127.0.0.1:1/d"], "127.0.0.1"),
+        (
+            &["server", "--port", "0", "--backend-store-uri", "postgresql://u:geheim@127.0.0.1:1/d"],
+            "127.0.0.1",
+        ),
         (&["server", "--port", "0", "--app-name", "basic-auth"], "--app-name basic-auth is not supported"),
         (&["server", "--port", "0", "--enable-workspaces"], "--enable-workspaces is not supported"),
         (&["server", "--port", "0", "--registry-store-uri", "sqlite:///other.db"], "--registry-store-uri"),
         (&["server", "--port", "0", "--uvicorn-opts", "--ssl-keyfile k"], "TLS"),
-        (&["server", "--port", "0", "--artifacts-only", "--backend-store-uri", "sqlite:///x.db"], "--artifacts-only"),
+        (
+            &["server", "--port", "0", "--artifacts-only", "--backend-store-uri", "sqlite:///x.db"],
+            "--artifacts-only",
+        ),
     ] {
         fails_with(args, want);
     }
@@ -102,8 +108,8 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         // Fails when it has ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        drop(self.child.kill());
+        drop(self.child.wait());
     }
 }
 

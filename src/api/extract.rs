@@ -137,7 +137,7 @@ fn loose(body: &[u8]) -> Value {
     let parse = |text: &[u8]| {
         serde_json::from_slice(text).or_else(|_e| serde_json::from_slice(&quote_bare_numbers(text)))
     };
-    match parse(body).unwrap_or_default() {
+    match parse(body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)).unwrap_or_default() {
         Value::String(inner) => parse(inner.as_bytes()).unwrap_or_default(),
         value => value,
     }
@@ -174,6 +174,7 @@ fn from_json<T: Request>(json: Value) -> Result<T> {
         Value::Null => Value::Object(Map::new()),
         json => json,
     };
+    refuse_two_spellings::<T>(&json)?;
     let parsed = T::deserialize(&json);
     for &(name, checks) in T::SCHEMA {
         check(&json, name, checks, parsed.is_ok())?;
@@ -183,6 +184,32 @@ fn from_json<T: Request>(json: Value) -> Result<T> {
         (Err(_), Value::Object(fields)) => Ok(readable_part(fields)),
         (Err(e), _) => Err(Error::invalid(format!("The request cannot be read: {e}"))),
     }
+}
+
+/// A field that is given by its `snake_case` and by its `camelCase` name has two values.
+///
+/// Upstream: `_reject_conflicting_field_aliases`; here only the outermost object is looked at.
+fn refuse_two_spellings<T: Request>(json: &Value) -> Result<()> {
+    for (name, _) in T::FIELDS {
+        let json_name = camel_case(name);
+        if json_name != *name && json.get(name).is_some() && json.get(&json_name).is_some() {
+            return Err(Error::invalid(format!(
+                "Request specifies both '{name}' and '{json_name}'; provide only one of them."
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn camel_case(name: &str) -> String {
+    let mut words = name.split('_');
+    let mut out = words.next().unwrap_or_default().to_owned();
+    for word in words {
+        let mut letters = word.chars();
+        out.extend(letters.next().map(|c| c.to_ascii_uppercase()));
+        out.push_str(letters.as_str());
+    }
+    out
 }
 
 /// Reads the fields before the first one that cannot be read, which is what protobuf leaves in a message.
@@ -287,10 +314,17 @@ mod tests {
             (r#"{"run_uuid": "r"}"#, "key"),
             (r#"{"run_id": "r", "key": "k", "value": 1}"#, "timestamp"),
             (r#"{"run_id": "r", "key": "k", "value": null, "timestamp": 1}"#, "value"),
+            ("\u{feff}{\"run_id\": \"r\"}", "key"),
         ] {
             let want = format!("Missing value for required parameter '{name}'.");
             assert!(message(body).starts_with(&want), "{body}: {}", message(body));
         }
+    }
+
+    #[test]
+    fn refuses_a_field_with_two_names() {
+        let body = r#"{"run_id": "r", "runId": "r", "key": "k", "value": 1, "timestamp": 1}"#;
+        assert_eq!(message(body), "Request specifies both 'run_id' and 'runId'; provide only one of them.");
     }
 
     #[test]
