@@ -1,6 +1,6 @@
 # The ways to run, test and measure Ferroflow. Each target installs what it misses; big things are kept in
 # $FERROFLOW_CACHE (default ~/.cache/ferroflow), outside the clone.
-.PHONY: help run ui test test-unit test-compat test-browser lint bench
+.PHONY: help run ui test test-unit test-compat test-differential test-browser lint bench
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -19,6 +19,9 @@ test-unit: ## unit and API tests, on SQLite and Postgres 15 and 18
 
 test-compat: ## the real MLflow client and server (PYTEST_ARGS='-k name' picks)
 	@scripts/test.sh compat
+
+test-differential: ## each of some 2,600 answers beside the stock server's; has open differences, not part of test
+	@scripts/test.sh differential
 
 test-browser: ## the stock UI in Chromium
 	@scripts/test.sh browser

@@ -169,8 +169,8 @@ def test_poisoned_neighbours(start_server, target, backend):
         "tag of no run": ("runs/set-tag", {"run_id": "f" * 32, "key": "k", "value": "v"}, 404),
         "batch for a deleted run": ("runs/log-batch", {"run_id": deleted, "metrics": [good_metric]}, 400),
     }
-    if target == "ferroflow":
-        # Stock answers this with what its database makes of it.
+    if target == "ferroflow" and backend == "postgres":
+        # SQLite stores it, as it does for stock; stock answers with what Postgres makes of it.
         poisons["nul byte"] = ("runs/log-parameter", {"run_id": runs[0], "key": "nul", "value": "a\x00b"}, 400)
     healthy = Load()
     for number in range(12):
@@ -242,7 +242,8 @@ def test_memory_does_not_grow_with_an_artifact(start_server, target):
     path = "/api/2.0/mlflow-artifacts/artifacts/large.bin"
     connection.request("PUT", path, iter([block] * 400), {"Content-Length": str(size)})
     answer = connection.getresponse()
-    assert (answer.status, answer.read()) == (200, b"{}")
+    answer.read()
+    assert answer.status == 200
     connection.request("GET", path)
     answer = connection.getresponse()
     received = 0

@@ -145,29 +145,56 @@ fn choose<'a>(document: &'a ExecutableDocument, name: Option<&str>) -> Result<&'
 
 /// Words the errors of a query as graphql-core does: names in single quotes, and with a suggestion.
 fn messages(errors: &DiagnosticList) -> Vec<String> {
-    let word = |text: String| {
-        let text = text.replace('"', "'");
-        let suggestion = unknown_field(&text).and_then(|(field, ty)| {
-            let object = SCHEMA.get_object(ty)?;
-            Some(did_you_mean(field, object.fields.keys().map(Name::as_str)))
-        });
-        text.replace("String cannot represent value:", "String cannot represent a non string value:")
-            .replace("Int cannot represent value:", "Int cannot represent non-integer value:")
-            + &suggestion.unwrap_or_default()
-    };
     let words =
         errors.iter().map(|e| e.error.unstable_compat_message().unwrap_or_else(|| e.error.to_string()));
-    let mut words: Vec<String> = words.map(word).collect();
+    let mut words: Vec<String> = words.map(|text| reword(&text)).collect();
     // The library goes on with what an error leaves, and then finds faults that follow from it.
     for (cause, consequence) in [
         ("Cannot query field ", "must have a selection of subfields"),
+        ("must not have a selection ", "must have a selection of subfields"),
         ("Unknown type ", "used in position expecting type"),
     ] {
-        if words.iter().any(|text| text.starts_with(cause)) {
+        if words.iter().any(|text| text.contains(cause)) {
             words.retain(|text| !text.contains(consequence));
         }
     }
     words
+}
+
+fn reword(text: &str) -> String {
+    if let Some((ty, value)) = text.split_once(" cannot represent value: ") {
+        return match ty {
+            "String" => format!("String cannot represent a non string value: {value}"),
+            "Int" => format!("Int cannot represent non-integer value: {value}"),
+            "Float" => format!("Float cannot represent non numeric value: {value}"),
+            _ => format!("Expected value of type '{ty}', found {value}."),
+        };
+    }
+    let text = text.replace('"', "'");
+    if let Some((field, ty)) = unknown_field(&text)
+        && let Some(object) = SCHEMA.get_object(ty)
+    {
+        return format!("{text}{}", did_you_mean("", field, object.fields.keys().map(Name::as_str)));
+    }
+    if let Some((field, parent)) = missing_selection(&text)
+        && let Ok(definition) = SCHEMA.type_field(parent, field)
+    {
+        return text.replacen(parent, &definition.ty.to_string(), 1);
+    }
+    if text.starts_with("Field '") && text.ends_with(" has no subfields") {
+        return format!("{text}.");
+    }
+    if text == "The schema has no 'subscription' root type defined" {
+        return "Schema is not configured to execute subscription operation.".to_owned();
+    }
+    text
+}
+
+/// Takes apart `Field 'f' of type 'T' must have a selection …`, where the library names the type that has the field.
+fn missing_selection(message: &str) -> Option<(&str, &str)> {
+    let (field, rest) = message.strip_prefix("Field '")?.split_once("' of type '")?;
+    let (parent, rest) = rest.split_once('\'')?;
+    rest.starts_with(" must have a selection").then_some((field, parent))
 }
 
 /// Takes apart `Cannot query field 'x' on type 'T'.`
@@ -208,6 +235,15 @@ mod query_tests {
                 "{ test(inputString: \"a\") }",
                 "Field 'test' of type 'Test' must have a selection of subfields. Did you mean 'test { ... }'?",
             ),
+            (
+                "{ mlflowSearchRuns(input: 5) { nextPageToken } }",
+                "Expected value of type 'MlflowSearchRunsInput', found 5.",
+            ),
+            (
+                "{ mlflowSearchRuns(input: {maxResults: \"1\"}) { nextPageToken } }",
+                "Int cannot represent non-integer value: \"1\"",
+            ),
+            ("subscription { x }", "Schema is not configured to execute subscription operation."),
             (
                 "{ test(inputString: \"a\") { output { x } } }",
                 "Field 'output' must not have a selection since type 'String' has no subfields.",

@@ -4,8 +4,9 @@
 
 const MOST: usize = 5;
 
-/// Returns a question that names what of `known` is spelled like `given`, led by a space; or nothing.
-pub(super) fn did_you_mean<'a>(given: &str, known: impl Iterator<Item = &'a str>) -> String {
+/// Returns a question that names what of `known` is spelled like `given`, led by a space; or nothing. `kind` says
+/// what the names are.
+pub(super) fn did_you_mean<'a>(kind: &str, given: &str, known: impl Iterator<Item = &'a str>) -> String {
     let threshold = given.chars().count() * 2 / 5 + 1;
     let mut near: Vec<(usize, &str)> = known
         .map(|name| (distance(given, name), name))
@@ -15,9 +16,9 @@ pub(super) fn did_you_mean<'a>(given: &str, known: impl Iterator<Item = &'a str>
     let names: Vec<String> = near.iter().take(MOST).map(|(_, name)| format!("'{name}'")).collect();
     match names.as_slice() {
         [] => String::new(),
-        [one] => format!(" Did you mean {one}?"),
-        [one, two] => format!(" Did you mean {one} or {two}?"),
-        [all @ .., last] => format!(" Did you mean {}, or {last}?", all.join(", ")),
+        [one] => format!(" Did you mean {kind}{one}?"),
+        [one, two] => format!(" Did you mean {kind}{one} or {two}?"),
+        [all @ .., last] => format!(" Did you mean {kind}{}, or {last}?", all.join(", ")),
     }
 }
 
@@ -65,8 +66,11 @@ mod tests {
             ("TEST", " Did you mean 'test'?"),
             ("mlflowGetExperimen", " Did you mean 'mlflowGetExperiment' or 'mlflowGetRun'?"),
         ] {
-            assert_eq!(did_you_mean(given, fields.into_iter()), want, "{given}");
+            assert_eq!(did_you_mean("", given, fields.into_iter()), want, "{given}");
         }
-        assert_eq!(did_you_mean("ab", ["aa", "bb", "cb"].into_iter()), " Did you mean 'aa', 'bb', or 'cb'?");
+        assert_eq!(
+            did_you_mean("", "ab", ["aa", "bb", "cb"].into_iter()),
+            " Did you mean 'aa', 'bb', or 'cb'?"
+        );
     }
 }

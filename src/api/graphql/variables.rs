@@ -125,7 +125,7 @@ impl Reader<'_> {
                 let reason = format!(
                     "Field '{name}' is not defined by type '{}'.{}",
                     object.name,
-                    did_you_mean(name, known)
+                    did_you_mean("", name, known)
                 );
                 self.refuse(value, path, &reason);
             }
@@ -149,7 +149,7 @@ fn wrong_enum<'a>(
         let shown = python::json_repr(value);
         return Some(format!("Enum '{ty}' cannot represent non-string value: {shown}."));
     };
-    let suggestion = did_you_mean(given, names.clone());
+    let suggestion = did_you_mean("the enum value ", given, names.clone());
     (!names.any(|name| name == given))
         .then(|| format!("Value '{given}' does not exist in '{ty}' enum.{suggestion}"))
 }
