@@ -34,7 +34,7 @@ pub fn run(config: Config) -> Result<()> {
 async fn serve(config: Config) -> Result<()> {
     let listener = listen(&config.host, config.port)?;
     let address = listener.local_addr().context("the listening address is unknown")?;
-    let state = Data::new(open_state(config)?);
+    let state = Data::new(open_state(config).await?);
     let config = &state.config;
     let (workers, keep_alive, drain) = (config.workers, config.keep_alive, config.shutdown_timeout);
     info!(database = %config.backend_store_uri, artifacts = %config.artifacts_destination, "opened the stores");
@@ -84,7 +84,7 @@ fn listen(host: &str, port: u16) -> Result<TcpListener> {
 ///
 /// # Errors
 /// When the database cannot be reached or has a schema that this server does not know.
-pub fn open_state(config: Config) -> Result<AppState> {
+pub async fn open_state(config: Config) -> Result<AppState> {
     let uri = DatabaseUri::parse(config.backend_store_uri.expose())
         .with_context(|| format!("cannot use the database {}", config.backend_store_uri))?;
     if !config.artifacts_only {
@@ -93,6 +93,9 @@ pub fn open_state(config: Config) -> Result<AppState> {
         info!(?found, "the database is ready");
     }
     let store = Store::open(uri, config.default_artifact_root.clone(), &store_settings(&config))?;
+    if !config.artifacts_only {
+        store.ensure_default_experiment().await?;
+    }
     let artifacts = Artifacts::new(&Settings {
         destination: config.artifacts_destination.clone(),
         default_root: config.default_artifact_root.clone(),
