@@ -1,0 +1,94 @@
+"""The requests that are measured, as Lua for wrk."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass
+
+from fill import POINTS, Data
+
+PAGE = 25_000
+
+
+@dataclass(frozen=True)
+class Load:
+    """A row of the table: how many clients send what `request()` returns; `n` counts the requests."""
+
+    label: str
+    clients: int
+    request: str
+
+
+def _post(path: str, body: str) -> str:
+    return f'return wrk.format("POST", "/api/2.0/mlflow/{path}", json, {body})'
+
+
+def _get(path: str) -> str:
+    return f'return wrk.format("GET", "/api/2.0/mlflow/{path})'
+
+
+_METRIC = _post(
+    "runs/log-metric",
+    """string.format('{"run_id":"%s","key":"k%d","value":%f,"timestamp":%d,"step":%d}', targets[n % 16 + 1], n % 4, n / 7, n, n)""",
+)
+_ONE = """'{"experiment_ids":["' .. experiments[n % #experiments + 1] .. '"]"""
+_ALL = """'{"experiment_ids":["' .. table.concat(experiments, '","') .. '"]"""
+_FILTER = ""","filter":"metrics.metric_1 > 0.5 and params.param_3 = \\'2\\'","order_by":["metrics.metric_2 DESC"]"""
+
+LOADS = [
+    Load("runs/get (50 params, 100 metrics, 20 tags), 16 clients", 16, _get('runs/get?run_id=" .. fat[n % #fat + 1]')),
+    Load("runs/search, 100 of an experiment of 1,000, 4 clients", 4, _post("runs/search", _ONE + ""","max_results":100}'""")),
+    Load("runs/search, 100 of 20,000 in 20 experiments, 4 clients", 4, _post("runs/search", _ALL + ""","max_results":100}'""")),
+    Load("runs/search, by metric and param, ordered by metric, 4 clients", 4,
+         _post("runs/search", _ALL + _FILTER + ""","max_results":100}'""")),
+    Load("runs/search, 1000 of 20,000, 2 clients", 2, _post("runs/search", _ALL + ""","max_results":1000}'""")),
+    Load("experiments/search, 1000, 4 clients", 4, _post("experiments/search", """'{"max_results":1000}'""")),
+    Load(f"get-history of {POINTS:,} points in pages of {PAGE:,} (per page), 1 client", 1,
+         _get(f'metrics/get-history?metric_key=m&max_results={PAGE}&run_id=" .. long[n % #long + 1] .. "&page_token=" .. tokens[n % #tokens + 1]')),
+    Load(f"get-history-bulk-interval, 10 runs of {POINTS:,} points, 2 clients", 2,
+         _get('metrics/get-history-bulk-interval?metric_key=m&max_results=320&run_ids=" .. table.concat(long, "&run_ids=")')),
+    Load("log-metric, 1 client", 1, _METRIC),
+    Load("log-metric, 16 clients", 16, _METRIC),
+    Load("log-metric, 64 clients", 64, _METRIC),
+    Load("log-batch of 1000 metrics, 1 client", 1, _post("runs/log-batch", "metrics(1000)")),
+    Load("log-batch of 10 metrics, 5 params, 5 tags, 16 clients", 16, _post("runs/log-batch", "mixed()")),
+    Load("runs/create, 16 clients", 16,
+         _post("runs/create", """'{"experiment_id":"' .. experiments[n % #experiments + 1] .. '","start_time":1,"tags":[{"key":"mlflow.user","value":"me"}]}'""")),
+]  # fmt: skip
+
+_LUA = """
+local experiments, runs, fat, long, targets, tokens = {lists}
+local json = {{["Content-Type"] = "application/json"}}
+local n = {first}
+local function list(count, line)
+  local items = {{}}
+  for i = 1, count do items[i] = line(i) end
+  return "[" .. table.concat(items, ",") .. "]"
+end
+local function metric(i) return string.format('{{"key":"b%d","value":%f,"timestamp":%d,"step":%d}}', i % 10, i / 3, n, n * 1000 + i) end
+local function param(i) return string.format('{{"key":"q%d","value":"%d"}}', i, i) end
+local function tag(i) return string.format('{{"key":"t%d","value":"%d"}}', i, n) end
+local function metrics(count) return '{{"run_id":"' .. targets[n % 16 + 1] .. '","metrics":' .. list(count, metric) .. "}}" end
+local function mixed()
+  return '{{"run_id":"' .. runs[n % #runs + 1] .. '","metrics":' .. list(10, metric) .. ',"params":' .. list(5, param)
+    .. ',"tags":' .. list(5, tag) .. "}}"
+end
+function request()
+  n = n + 1
+  {request}
+end
+"""
+
+
+def script(load: Load, data: Data, first: int) -> str:
+    """Returns what wrk runs; `first` keeps the steps of two windows apart."""
+    tokens = [""] + [page_token(offset) for offset in range(PAGE, POINTS, PAGE)]
+    lists = (data.experiments, data.runs, data.fat, data.long, data.targets, tokens)
+    lua = ", ".join("{" + ", ".join(f'"{item}"' for item in items) + "}" for items in lists)
+    return _LUA.format(lists=lua, first=first, request=load.request)
+
+
+def page_token(offset: int) -> str:
+    """Returns the token of the page that begins at `offset`, as both servers write it."""
+    return base64.b64encode(json.dumps({"offset": offset}).encode()).decode()
