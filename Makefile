@@ -1,6 +1,6 @@
 # The ways to run, test and measure Ferroflow. Each target installs what it misses; big things are kept in
 # $FERROFLOW_CACHE (default ~/.cache/ferroflow), outside the clone.
-.PHONY: help run ui test test-unit test-compat test-differential test-browser lint bench
+.PHONY: help run ui test test-unit test-compat test-differential test-browser demo lint bench
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -25,6 +25,9 @@ test-differential: ## each of some 2,600 answers beside the stock server's; has 
 
 test-browser: ## the stock UI in Chromium
 	@scripts/test.sh browser
+
+demo: ## train a scikit-learn sweep against the server of `make run` (URL=...) and look at it in Chromium
+	@scripts/demo.sh $(URL)
 
 lint: ## format, clippy, rustdoc, dependencies
 	@scripts/lint.sh

@@ -37,6 +37,12 @@ need_packages() {
 # What the bundled libpq, SQLite and the OpenSSL bindings are built with.
 need_build_packages() { need_packages gcc libc6-dev make perl pkg-config libssl-dev; }
 
+# What the tests of the UI run in. A node of the machine's own will do.
+need_browser() {
+  need_packages chromium
+  command -v npm >/dev/null || need_packages nodejs npm
+}
+
 # venv_for FILE prints the folder of the virtual environment that FILE (a requirements file) stands for.
 venv_for() {
   local key

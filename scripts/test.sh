@@ -23,7 +23,7 @@ make_old_client_venvs() {
 
 need_build_packages
 need_packages postgresql python3-venv
-if wants browser && [ -e compat-tests/browser/package.json ]; then need_packages chromium; fi
+if wants browser; then need_browser; fi
 
 say "building (and, beside it, the virtual environments)"
 ( make_venv "$venv" -r "$requirements"; if wants compat; then make_old_client_venvs; fi ) >"$CACHE/venv.log" 2>&1 &
@@ -43,7 +43,7 @@ if wants unit; then
   done
 fi
 if wants browser || wants compat; then scripts/ui.sh; fi
-if wants browser && [ -e compat-tests/browser/package.json ]; then
+if wants browser; then
   # DATABASES=sqlite,postgres walks the pages on both; one takes two minutes.
   say "the stock UI in a browser (on ${DATABASES:-sqlite})"
   { npm ci --prefix compat-tests/browser --silent --no-audit --no-fund &&
