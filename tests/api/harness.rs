@@ -42,7 +42,7 @@ impl Api {
     async fn open(uri: &str, adapt: impl FnOnce(&mut Config)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut config = Config {
-            backend_store_uri: StoreUri::new(&uri.replace("FOLDER", folder.path().to_str().unwrap())),
+            backend_store_uri: StoreUri::new(uri.replace("FOLDER", folder.path().to_str().unwrap())),
             artifacts_destination: folder.path().join("artifacts").to_str().unwrap().into(),
             ..Config::default()
         };
