@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::domain::validate::Limits;
+use crate::webhooks;
 
 /// The version of MLflow whose protocol and database this server has.
 pub const MLFLOW_VERSION: &str = "3.17.2";
@@ -28,6 +29,8 @@ pub struct Config {
     pub allowed_artifact_schemes: Vec<String>,
     /// The limits on what clients may send.
     pub limits: Limits,
+    /// How webhooks are reached.
+    pub webhooks: webhooks::Settings,
     /// The address to listen on.
     pub host: String,
     /// The port to listen on; 0 takes a free one.
@@ -68,6 +71,7 @@ impl Default for Config {
             artifacts_destination: "./mlartifacts".into(),
             allowed_artifact_schemes: Vec::new(),
             limits: Limits::default(),
+            webhooks: webhooks::Settings::default(),
             host: "127.0.0.1".into(),
             port: 0,
             static_prefix: String::new(),

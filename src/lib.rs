@@ -6,6 +6,7 @@
 //! - [`artifacts`] — the bytes behind artifact URIs.
 //! - [`search`] — the filter language: text to typed predicates.
 //! - [`store`] — the database.
+//! - [`webhooks`] — what is told to others of changes.
 //! - [`api`] — HTTP.
 //! - [`server`] — settings to a running server.
 //! - [`cli`] — flags and environment to settings; [`logging`], [`config`] beside it.
@@ -20,3 +21,4 @@ pub mod proto;
 pub mod search;
 pub mod server;
 pub mod store;
+pub mod webhooks;

@@ -10,6 +10,7 @@ use actix_web::web::{Data, PayloadConfig};
 use actix_web::{App, HttpServer, rt, web};
 use anyhow::{Context, Result};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
 use tracing::{info, warn};
 
 use crate::api;
@@ -21,6 +22,7 @@ use crate::config::{Config, SqliteSynchronous};
 
 use crate::store::uri::DatabaseUri;
 use crate::store::{Store, StoreSettings, migrate};
+use crate::webhooks::Webhooks;
 
 /// Serves until the process is asked to stop (SIGTERM, SIGINT); then takes no new connections, finishes the
 /// open requests within the time that the settings give, and returns. A second signal ends the waiting.
@@ -53,6 +55,9 @@ async fn serve(config: Config) -> Result<()> {
         .listen(listener)?
         .run();
     let handle = server.handle();
+    let stop_delivering = Arc::new(Notify::new());
+    let delivering = (!config.artifacts_only)
+        .then(|| rt::spawn(Arc::clone(&state.webhooks).deliver(Arc::clone(&stop_delivering))));
     info!("listening at http://{address}{}", state.config.static_prefix);
 
     let stop = async {
@@ -65,6 +70,10 @@ async fn serve(config: Config) -> Result<()> {
         }
     };
     tokio::select! { ended = server => ended?, () = stop => {} }
+    stop_delivering.notify_one();
+    if let Some(delivering) = delivering {
+        delivering.await?;
+    }
     // The last reference to the store ends its threads, after the work that they were given.
     drop(state);
     info!("stopped");
@@ -87,12 +96,14 @@ fn listen(host: &str, port: u16) -> Result<TcpListener> {
 pub async fn open_state(config: Config) -> Result<AppState> {
     let uri = DatabaseUri::parse(config.backend_store_uri.expose())
         .with_context(|| format!("cannot use the database {}", config.backend_store_uri))?;
+    let mut settings = store_settings(&config);
     if !config.artifacts_only {
         let found = migrate::upgrade(&uri)
             .with_context(|| format!("cannot use the database {}", config.backend_store_uri))?;
         info!(?found, "the database is ready");
+        settings.keeps_deliveries = found != migrate::Outcome::AdoptedAsItIs;
     }
-    let store = Store::open(uri, config.default_artifact_root.clone(), &store_settings(&config))?;
+    let store = Arc::new(Store::open(uri, config.default_artifact_root.clone(), &settings)?);
     if !config.artifacts_only {
         store.ensure_default_experiment().await?;
     }
@@ -103,7 +114,11 @@ pub async fn open_state(config: Config) -> Result<AppState> {
         allowed_schemes: config.allowed_artifact_schemes.clone(),
     })?;
     let metrics = config.expose_prometheus.then(Metrics::new).transpose()?.map(Arc::new);
-    Ok(AppState { store, artifacts, limits: config.limits.clone(), metrics, config })
+    let webhooks = Arc::new(Webhooks::new(Arc::clone(&store), config.webhooks.clone())?);
+    if let Some(metrics) = &metrics {
+        metrics.add(webhooks.counters())?;
+    }
+    Ok(AppState { store, webhooks, artifacts, limits: config.limits.clone(), metrics, config })
 }
 
 fn store_settings(config: &Config) -> StoreSettings {
@@ -111,6 +126,7 @@ fn store_settings(config: &Config) -> StoreSettings {
     let given = &config.database;
     settings.threads = given.threads.unwrap_or(settings.threads);
     settings.queue = given.queue.unwrap_or(settings.queue);
+    settings.webhook_key.clone_from(&config.webhooks.secret_key);
     let conn = &mut settings.conn;
     if let Some(timeout) = given.statement_timeout {
         conn.statement_timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);

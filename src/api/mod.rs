@@ -18,6 +18,7 @@ pub mod system;
 #[cfg(test)]
 mod testing;
 pub mod ui;
+pub mod webhooks;
 
 use actix_web::web::{ServiceConfig, redirect, scope};
 
@@ -79,6 +80,7 @@ fn api(routes: &mut ServiceConfig) {
                 .configure(runs)
                 .configure(experiments)
                 .configure(logged_models)
+                .configure(webhook_routes)
                 .service(at("/artifacts/list").get(artifacts::list_artifacts)),
         )
         .service(
@@ -116,6 +118,18 @@ fn runs(routes: &mut ServiceConfig) {
         .service(at("/runs/log-model").post(logged_models::log_model))
         .service(at("/metrics/get-history").get(metrics::get_metric_history))
         .service(at("/metrics/get-history-bulk-interval").get(metrics::get_metric_history_bulk_interval));
+}
+
+fn webhook_routes(routes: &mut ServiceConfig) {
+    routes
+        .service(at("/webhooks").get(webhooks::list_webhooks).post(webhooks::create_webhook))
+        .service(
+            at("/webhooks/{webhook_id}")
+                .get(webhooks::get_webhook)
+                .patch(webhooks::update_webhook)
+                .delete(webhooks::delete_webhook),
+        )
+        .service(at("/webhooks/{webhook_id}/test").post(webhooks::test_webhook));
 }
 
 fn experiments(routes: &mut ServiceConfig) {

@@ -9,6 +9,7 @@ use crate::artifacts::Artifacts;
 use crate::config::Config;
 use crate::domain::validate::Limits;
 use crate::store::Store;
+use crate::webhooks::Webhooks;
 
 /// The state shared by all workers, as handlers take it.
 pub type App = Data<AppState>;
@@ -16,7 +17,9 @@ pub type App = Data<AppState>;
 /// The parts of a running server.
 pub struct AppState {
     /// The database.
-    pub store: Store,
+    pub store: Arc<Store>,
+    /// Who is told of changes.
+    pub webhooks: Arc<Webhooks>,
     /// The bytes of artifacts.
     pub artifacts: Artifacts,
     /// The limits on what clients may send.

@@ -1,5 +1,7 @@
 //! The whole API in process, over a store of `store::testing`.
 
+use std::sync::Arc;
+
 use actix_web::http::StatusCode;
 use actix_web::web::Data;
 use actix_web::{App, test};
@@ -10,6 +12,7 @@ use crate::artifacts::{Artifacts, Settings};
 use crate::config::Config;
 use crate::domain::validate::Limits;
 use crate::store::Store;
+use crate::webhooks::Webhooks;
 
 /// Sends `request` to the API and returns the status and the body of the answer.
 pub(crate) async fn send(state: &Data<AppState>, request: test::TestRequest) -> (StatusCode, String) {
@@ -29,11 +32,13 @@ pub(crate) fn state(store: Store) -> Data<AppState> {
         serve: false,
         allowed_schemes: Vec::new(),
     };
-    Data::new(AppState {
-        store,
-        artifacts: Artifacts::new(&settings).unwrap(),
-        limits: Limits::default(),
-        metrics: None,
-        config: Config::default(),
-    })
+    state_with(store, Artifacts::new(&settings).unwrap())
+}
+
+/// Puts a server's state around `store` and `artifacts`.
+pub(crate) fn state_with(store: Store, artifacts: Artifacts) -> Data<AppState> {
+    let (store, config) = (Arc::new(store), Config::default());
+    let webhooks = Webhooks::new(Arc::clone(&store), config.webhooks.clone()).unwrap();
+    let (webhooks, limits) = (Arc::new(webhooks), Limits::default());
+    Data::new(AppState { store, webhooks, artifacts, limits, metrics: None, config })
 }

@@ -32,7 +32,7 @@ pub(super) fn run(command: &DbCommand) -> Result<()> {
             Outcome::Made => "made the schema of MLflow 3.17.2",
             Outcome::Adopted => "took over the database; its data is as it was",
             Outcome::AdoptedAsItIs => {
-                "took over the database without adding indexes, which its user may not do; its data is as it was"
+                "took over the database without adding indexes and tables, which its user may not do; its data is as it was"
             }
             Outcome::Nothing => "nothing to do: the schema is up to date",
         },

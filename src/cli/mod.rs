@@ -3,6 +3,7 @@
 
 mod db;
 pub mod server;
+mod webhooks;
 
 use std::process::ExitCode;
 

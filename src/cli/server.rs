@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Result, bail, ensure};
 use clap::{ArgAction, Args};
 
+use super::webhooks::WebhookArgs;
 use crate::config::{
     Config, DatabaseSettings, LogFormat, LogSettings, Security, SqliteSynchronous, StoreUri,
 };
@@ -114,6 +115,8 @@ pub(super) struct ServerArgs {
     workspace_variable: Option<String>,
     #[command(flatten)]
     limits: LimitArgs,
+    #[command(flatten)]
+    webhooks: WebhookArgs,
     #[command(flatten)]
     own: OwnArgs,
     /// Print help.
@@ -234,6 +237,7 @@ impl ServerArgs {
                 location_length: self.limits.location_length,
                 ..Limits::default()
             },
+            webhooks: self.webhooks.into_settings()?,
             host: self.host,
             port: self.port,
             static_prefix: self.static_prefix.unwrap_or_default(),
@@ -325,7 +329,7 @@ impl ServerArgs {
 const DEFAULT_BACKEND: &str = "sqlite:///mlflow.db";
 
 /// Reads a boolean as click does.
-fn python_bool(text: &str) -> Result<bool, String> {
+pub(super) fn python_bool(text: &str) -> Result<bool, String> {
     match text.to_ascii_lowercase().as_str() {
         "1" | "true" | "t" | "yes" | "y" | "on" | "" => Ok(true),
         "0" | "false" | "f" | "no" | "n" | "off" => Ok(false),
@@ -396,7 +400,7 @@ fn log_filter(given: Option<String>, level: Option<String>, is_dev: bool) -> Res
 }
 
 /// Splits a comma-separated list, without the blanks around its items.
-fn list(text: Option<String>) -> Vec<String> {
+pub(super) fn list(text: Option<String>) -> Vec<String> {
     let text = text.unwrap_or_default();
     text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect()
 }

@@ -12,5 +12,6 @@ pub mod run;
 pub mod sampling;
 pub mod time;
 pub mod validate;
+pub mod webhook;
 
 pub use error::{Error, ErrorCode, Result};

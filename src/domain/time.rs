@@ -1,9 +1,56 @@
 //! The clock.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Returns the milliseconds since the Unix epoch.
 pub fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Returns the time as ISO 8601 writes it, in UTC and to the microsecond, as in `2026-01-31T12:00:00.000001+00:00`.
+///
+/// Upstream: `datetime.now(timezone.utc).isoformat()`.
+pub fn iso_now() -> String {
+    iso(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
+}
+
+fn iso(since_epoch: Duration) -> String {
+    let (seconds, micros) = (since_epoch.as_secs(), since_epoch.subsec_micros());
+    let (year, month, day) = date(seconds / 86400);
+    let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+    let fraction = if micros == 0 { String::new() } else { format!(".{micros:06}") };
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}{fraction}+00:00")
+}
+
+/// Returns year, month and day of a day since the epoch, counting in eras of 400 years that begin on 1 March.
+const fn date(days: u64) -> (u64, u64, u64) {
+    let days = days + 719_468;
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = year_of_era + era * 400;
+    (if month <= 2 { year + 1 } else { year }, month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writes_times_as_python_does() {
+        for (seconds, micros, want) in [
+            (0, 0, "1970-01-01T00:00:00+00:00"),
+            (951_782_399, 1, "2000-02-28T23:59:59.000001+00:00"),
+            (951_782_400, 999_999, "2000-02-29T00:00:00.999999+00:00"),
+            (951_868_800, 0, "2000-03-01T00:00:00+00:00"),
+            (1_735_689_599, 120_000, "2024-12-31T23:59:59.120000+00:00"),
+            (4_107_542_400, 0, "2100-03-01T00:00:00+00:00"),
+        ] {
+            assert_eq!(iso(Duration::from_secs(seconds) + Duration::from_micros(micros)), want);
+        }
+    }
 }

@@ -50,6 +50,14 @@ impl Dialect {
         }
     }
 
+    /// Returns the expression of the database's own time, in milliseconds since the Unix epoch.
+    pub(super) const fn now_ms(self) -> &'static str {
+        match self {
+            Self::Postgres => "(extract(epoch FROM clock_timestamp()) * 1000)::bigint",
+            Self::Sqlite => "CAST(unixepoch('subsec') * 1000 AS INTEGER)",
+        }
+    }
+
     /// Returns the statements that open a transaction in which nobody else migrates.
     pub(super) const fn begin_migration(self) -> &'static str {
         match self {

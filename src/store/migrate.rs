@@ -117,7 +117,8 @@ macro_rules! migration {
 }
 
 const STOCK: Migration = migration!("0001_stock_3_17_2", "up.sql");
-const OURS: [Migration; 1] = [migration!("0002_ferroflow", "up.sql")];
+const OURS: [Migration; 2] =
+    [migration!("0002_ferroflow", "up.sql"), migration!("0003_webhook_deliveries", "up.sql")];
 
 /// What a database holds that this program can serve or make servable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,7 +138,8 @@ pub enum Outcome {
     Made,
     /// Added to stock's schema what only we need.
     Adopted,
-    /// Left stock's schema as it was, since the database's user may not add to it. Listings of runs are slower.
+    /// Left stock's schema as it was, since the database's user may not add to it. Listings of runs are slower, and
+    /// webhooks are told nothing.
     AdoptedAsItIs,
     /// Nothing.
     Nothing,
@@ -176,7 +178,10 @@ pub fn upgrade(uri: &DatabaseUri) -> Result<Outcome> {
             Ok(outcome)
         }
         Err(error) if before == Found::Stock && is_forbidden(&error) => {
-            warn!("the database refuses our indexes, without which listings of runs are slower: {error}");
+            warn!(
+                "the database refuses our table and index, without which webhooks are told nothing and listings of \
+                 runs are slower: {error}"
+            );
             Ok(Outcome::AdoptedAsItIs)
         }
         Err(error) => Err(error),
@@ -450,6 +455,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let uri = database(&folder);
         upgrade(&uri).unwrap();
+        execute(&uri, migration!("0003_webhook_deliveries", "down.sql").sqlite);
+        assert_eq!(check(&uri).unwrap(), Found::Stock);
         execute(&uri, migration!("0002_ferroflow", "down.sql").sqlite);
         assert_eq!(check(&uri).unwrap(), Found::Stock);
         execute(&uri, migration!("0001_stock_3_17_2", "down.sql").sqlite);

@@ -21,13 +21,15 @@ mod statement;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod uri;
+pub mod webhooks;
 
 use std::sync::Arc;
 
 use crossbeam_channel::Receiver;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tracing::Span;
 
+use crate::domain::webhook::fernet::FernetKey;
 use crate::domain::{Error, Result};
 pub use crate::each;
 use conn::{Access, Conn, ConnSettings};
@@ -46,11 +48,17 @@ pub struct StoreSettings {
     pub queue: usize,
     /// Settings of every connection.
     pub conn: ConnSettings,
+    /// What secrets of webhooks are encrypted with; without one a key is made that nobody else has, so that such
+    /// secrets can be read by this server only and until it ends.
+    pub webhook_key: Option<FernetKey>,
+    /// Whether the database has the table of what webhooks are to be told.
+    pub keeps_deliveries: bool,
 }
 
 impl Default for StoreSettings {
     fn default() -> Self {
-        Self { threads: 8, queue: 4096, conn: ConnSettings::default() }
+        let conn = ConnSettings::default();
+        Self { threads: 8, queue: 4096, conn, webhook_key: None, keeps_deliveries: true }
     }
 }
 
@@ -64,6 +72,10 @@ pub struct Store {
     writes: Option<Queue<Box<dyn GroupedWrite>>>,
     /// Only on PostgreSQL: what is logged to runs.
     ingest: Option<Queue<ingest::Waiting>>,
+    webhook_key: FernetKey,
+    keeps_deliveries: bool,
+    /// Told whenever a delivery to a webhook was queued.
+    announced: Notify,
 }
 
 impl Store {
@@ -88,7 +100,16 @@ impl Store {
         let access = if writes.is_some() { Access::Read } else { Access::Write };
         let body = move |queue: &Receiver<_>| run_tasks(session(access), queue);
         let tasks = Queue::start("database", settings.threads, settings.queue, body)?;
-        Ok(Self { dialect, artifact_root, tasks, writes, ingest })
+        Ok(Self {
+            dialect,
+            artifact_root,
+            tasks,
+            writes,
+            ingest,
+            webhook_key: settings.webhook_key.clone().map_or_else(FernetKey::random, Ok)?,
+            keeps_deliveries: settings.keeps_deliveries,
+            announced: Notify::new(),
+        })
     }
 
     /// Returns which database this is.

@@ -315,6 +315,45 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    webhooks (webhook_id) {
+        webhook_id -> Text,
+        name -> Text,
+        description -> Nullable<Text>,
+        url -> Text,
+        status -> Text,
+        secret -> Nullable<Text>,
+        creation_timestamp -> Nullable<BigInt>,
+        last_updated_timestamp -> Nullable<BigInt>,
+        deleted_timestamp -> Nullable<BigInt>,
+        workspace -> Text,
+    }
+}
+
+diesel::table! {
+    webhook_events (webhook_id, entity, action) {
+        webhook_id -> Text,
+        entity -> Text,
+        action -> Text,
+    }
+}
+
+diesel::table! {
+    ferroflow_webhook_deliveries (delivery_id) {
+        delivery_id -> Text,
+        webhook_id -> Text,
+        event -> Text,
+        body -> Text,
+        attempts -> Integer,
+        created_time_ms -> BigInt,
+        due_time_ms -> BigInt,
+        outcome -> Nullable<Text>,
+        finished_time_ms -> Nullable<BigInt>,
+        response_status -> Nullable<Integer>,
+        error -> Nullable<Text>,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(
     experiments,
     experiment_tags,
@@ -341,4 +380,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     spans,
     assessments,
     entity_associations,
+    webhooks,
+    webhook_events,
+    ferroflow_webhook_deliveries,
 );

@@ -11,9 +11,8 @@ use tempfile::TempDir;
 
 use crate::api::routes;
 use crate::api::state::AppState;
+use crate::api::testing::state_with;
 use crate::artifacts::{Artifacts, Settings};
-use crate::config::Config;
-use crate::domain::validate::Limits;
 use crate::store::Store;
 use crate::store::testing::{message, on_each_database};
 
@@ -50,9 +49,7 @@ impl Server {
             serve,
             allowed_schemes: Vec::new(),
         };
-        let artifacts = Artifacts::new(&settings).unwrap();
-        let (limits, config) = (Limits::default(), Config::default());
-        Self { state: Data::new(AppState { store, artifacts, limits, metrics: None, config }), folder }
+        Self { state: state_with(store, Artifacts::new(&settings).unwrap()), folder }
     }
 
     async fn send(&self, request: TestRequest) -> Answer {

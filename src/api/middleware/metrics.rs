@@ -13,6 +13,7 @@ use prometheus::{
 use crate::config::MLFLOW_VERSION;
 use crate::domain::{Error, Result};
 use crate::store::Store;
+use crate::webhooks::Counters;
 
 const BUCKETS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
 /// Not counted, as in stock: probes would drown the rest.
@@ -57,6 +58,17 @@ impl Metrics {
         metrics.registry.register(Box::new(metrics.requests.clone()))?;
         metrics.registry.register(Box::new(metrics.queue_length.clone()))?;
         Ok(metrics)
+    }
+
+    /// Shows what webhooks count, too.
+    ///
+    /// # Errors
+    /// When it was added before.
+    pub fn add(&self, counters: &Counters) -> Result<()> {
+        for counter in [&counters.deliveries, &counters.attempts] {
+            self.registry.register(Box::new(counter.clone())).map_err(Error::internal)?;
+        }
+        Ok(())
     }
 
     /// Counts a request. `route` is the pattern, so that ids do not make a series each.

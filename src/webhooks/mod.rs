@@ -1,0 +1,197 @@
+//! Webhooks at work: their URLs are checked and tried, and what the store queued for them is delivered, in the
+//! background, by whichever server claims it first. `lookup.rs` says where a URL may lead, `send.rs` makes one request,
+//! `retry.rs` says when there is another, `delivery.rs` is the task.
+
+pub mod delivery;
+mod lookup;
+mod retry;
+mod send;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus::{IntCounterVec, Opts};
+use tracing::warn;
+use uuid::Uuid;
+
+use crate::domain::time::iso_now;
+use crate::domain::webhook::fernet::FernetKey;
+use crate::domain::webhook::{Event, NewWebhook, WebhookUpdate, change, url};
+use crate::domain::{Error, ErrorCode, Result, python};
+use crate::proto::{Webhook, WebhookTestResult};
+use crate::store::Store;
+use crate::store::webhooks::Receiver;
+use lookup::Lookup;
+use send::{Answer, Failure, Sender, Sending};
+
+/// How webhooks are reached. The names are those of `MLFLOW_WEBHOOK_…`.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Schemes that URLs may have.
+    pub allowed_schemes: Vec<String>,
+    /// Whether URLs may lead to private addresses. Lets whoever makes webhooks reach what only this machine can.
+    pub allow_private_ips: bool,
+    /// How long one request may take. Too high and dead receivers keep others waiting.
+    pub request_timeout: Duration,
+    /// How often a request is repeated after a failure that may pass.
+    pub max_retries: u32,
+    /// Requests at a time.
+    pub max_workers: usize,
+    /// What secrets are encrypted with.
+    pub secret_key: Option<FernetKey>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            allowed_schemes: vec!["https".into()],
+            allow_private_ips: false,
+            request_timeout: Duration::from_secs(30),
+            max_retries: 3,
+            max_workers: 10,
+            secret_key: None,
+        }
+    }
+}
+
+/// The webhooks of a server.
+pub struct Webhooks {
+    store: Arc<Store>,
+    settings: Settings,
+    lookup: Lookup,
+    sender: Sender,
+    counters: Counters,
+}
+
+/// What is counted.
+#[derive(Debug, Clone)]
+pub struct Counters {
+    /// Deliveries that ended, by `outcome`.
+    pub deliveries: IntCounterVec,
+    /// Requests made, by the `status` of the answer; `none` where there was none.
+    pub attempts: IntCounterVec,
+}
+
+impl Counters {
+    fn new() -> prometheus::Result<Self> {
+        let deliveries = Opts::new("ferroflow_webhook_deliveries_total", "Deliveries to webhooks that ended");
+        let attempts = Opts::new("ferroflow_webhook_requests_total", "Requests made to deliver to webhooks");
+        Ok(Self {
+            deliveries: IntCounterVec::new(deliveries, &["outcome"])?,
+            attempts: IntCounterVec::new(attempts, &["status"])?,
+        })
+    }
+}
+
+impl Webhooks {
+    /// Prepares the webhooks of `store`.
+    ///
+    /// # Errors
+    /// When TLS cannot be set up.
+    pub fn new(store: Arc<Store>, settings: Settings) -> Result<Self> {
+        let lookup = Lookup::new(settings.allow_private_ips);
+        let sender = Sender::new(&settings, lookup.clone())?;
+        let counters = Counters::new().map_err(Error::internal)?;
+        Ok(Self { store, settings, lookup, sender, counters })
+    }
+
+    /// Returns what is counted.
+    pub const fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Makes a webhook.
+    ///
+    /// # Errors
+    /// As for [`Store::create_webhook`], and `INVALID_PARAMETER_VALUE` for a URL that may not be used.
+    pub async fn create(&self, new: NewWebhook) -> Result<Webhook> {
+        self.check_url(&new.url).await?;
+        new.require_events()?;
+        self.warn_of_secret(new.secret.as_deref());
+        self.store.create_webhook(new).await
+    }
+
+    /// Changes a webhook.
+    ///
+    /// # Errors
+    /// As for [`Store::update_webhook`], and `INVALID_PARAMETER_VALUE` for a URL that may not be used.
+    pub async fn update(&self, id: String, update: WebhookUpdate) -> Result<Webhook> {
+        if let Some(url) = &update.url {
+            self.check_url(url).await?;
+        }
+        self.warn_of_secret(update.secret.as_deref());
+        self.store.update_webhook(id, update).await
+    }
+
+    /// Sends an example of `event`, or of the first that the webhook asks for, and waits for what comes of it.
+    ///
+    /// # Errors
+    /// `RESOURCE_DOES_NOT_EXIST`. Upstream: `mlflow.webhooks.delivery.test_webhook`.
+    pub async fn test(&self, id: String, event: Option<Event>) -> Result<WebhookTestResult> {
+        let (receiver, first) = self.store.get_receiver(id).await?;
+        let event = event.or(first).ok_or_else(|| Error::invalid("Webhook events cannot be empty"))?;
+        let body = change::body(event, &iso_now(), &change::example(event)?);
+        Ok(match self.try_out(&receiver, &body).await {
+            Ok(answer) => WebhookTestResult {
+                success: Some(answer.status < 400),
+                response_status: Some(answer.status.into()),
+                response_body: Some(answer.body),
+                error_message: None,
+            },
+            Err(failure) => WebhookTestResult {
+                success: Some(false),
+                error_message: Some(format!("Failed to test webhook: {failure:?}")),
+                ..WebhookTestResult::default()
+            },
+        })
+    }
+
+    async fn try_out(&self, receiver: &Receiver, body: &str) -> Result<Answer, Failure> {
+        self.check_url(&receiver.url).await.map_err(|e| Failure::refused("MlflowException", e.message))?;
+        let delivery_id = Uuid::new_v4().to_string();
+        let sending =
+            Sending { delivery_id: &delivery_id, url: &receiver.url, signing: &receiver.signing, body };
+        let mut attempt = 1;
+        loop {
+            let result = self.sender.send(&sending).await;
+            let wait = retry::delay(attempt, &result, self.settings.max_retries);
+            // A client waits: nobody may make it wait for hours.
+            let Some(wait) = wait.filter(|wait| *wait <= self.settings.request_timeout) else {
+                return result;
+            };
+            tokio::time::sleep(wait).await;
+            attempt += 1;
+        }
+    }
+
+    /// Upstream: `_validate_webhook_url`.
+    async fn check_url(&self, url: &str) -> Result<()> {
+        let host = url::host_of(url, &self.settings.allowed_schemes)?;
+        if self.settings.allow_private_ips {
+            return Ok(());
+        }
+        match self.lookup.addresses(&host).await {
+            Ok(_public) => Ok(()),
+            Err(refusal) => Err(Error::new(ErrorCode::InvalidParameterValue, refusal.to_string())),
+        }
+    }
+
+    fn warn_of_secret(&self, secret: Option<&str>) {
+        if secret.is_some_and(|secret| !secret.is_empty()) && self.settings.secret_key.is_none() {
+            warn!(
+                "a webhook's secret is encrypted with a key that ends with this server: set \
+                 MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY, the same on every server"
+            );
+        }
+    }
+}
+
+impl std::fmt::Debug for Failure {
+    /// As Python shows an exception.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}({})", self.kind, python::repr(&self.message))
+    }
+}
+
+#[cfg(test)]
+mod tests;
