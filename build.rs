@@ -74,7 +74,8 @@ fn serde_attribute(field: &FieldDescriptorProto) -> String {
     }
     if field.label() == Label::Repeated {
         attributes.push("skip_serializing_if = \"Vec::is_empty\"".to_owned());
-        attributes.push("deserialize_with = \"crate::proto::json::list\"".to_owned());
+        let reader = if is_ours(field, Type::Message) { "messages" } else { "list" };
+        attributes.push(format!("deserialize_with = \"crate::proto::json::{reader}\""));
         return format!("#[serde({})]", attributes.join(", "));
     }
     attributes.push("skip_serializing_if = \"Option::is_none\"".to_owned());
@@ -85,6 +86,9 @@ fn serde_attribute(field: &FieldDescriptorProto) -> String {
         Type::Enum => {
             let name = field.type_name().trim_start_matches(".mlflow.");
             attributes.push(format!("with = \"crate::proto::json::Named::<crate::proto::{name}>\""));
+        }
+        Type::Message if is_ours(field, Type::Message) => {
+            attributes.push("deserialize_with = \"crate::proto::json::message\"".to_owned());
         }
         _ => {}
     }
@@ -98,12 +102,12 @@ fn fields_impl(rust: &str, message: &DescriptorProto) -> String {
     for field in &message.field {
         let (name, rust_name) = (field.name(), rust_field_name(field.name()));
         let repeated = field.label() == Label::Repeated;
-        let kind = match (repeated, field.r#type()) {
-            (true, _) => "Repeated",
-            (false, Type::Bool) => "Bool",
-            (false, _) => "Single",
-        };
-        let _ = write!(table, "(\"{name}\", FieldKind::{kind}), ");
+        let _ = write!(
+            table,
+            "Field {{ name: \"{name}\", json_name: \"{}\", ty: {}, is_repeated: {repeated} }}, ",
+            camel_case(name),
+            field_type(field)
+        );
         let test = match (repeated, field.r#type()) {
             (true, _) => format!("!self.{rust_name}.is_empty()"),
             (false, Type::String) => format!("self.{rust_name}.as_ref().is_some_and(|s| !s.is_empty())"),
@@ -112,9 +116,36 @@ fn fields_impl(rust: &str, message: &DescriptorProto) -> String {
         let _ = write!(arms, "\"{name}\" => {test}, ");
     }
     format!(
-        "impl Fields for {rust} {{\n    const FIELDS: &'static [(&'static str, FieldKind)] = &[{table}];\n    \
+        "impl Fields for {rust} {{\n    const FIELDS: &'static [Field] = &[{table}];\n    \
          fn is_set(&self, field: &str) -> bool {{ match field {{ {arms}_ => false }} }}\n}}\n"
     )
+}
+
+/// Writes the type of a field as `crate::proto::Type`.
+fn field_type(field: &FieldDescriptorProto) -> String {
+    let name = || rust_path(field.type_name());
+    match field.r#type() {
+        Type::String => "Type::Str".to_owned(),
+        Type::Bool => "Type::Bool".to_owned(),
+        Type::Int64 => "Type::Int64".to_owned(),
+        Type::Int32 => "Type::Int32".to_owned(),
+        Type::Double => "Type::Double".to_owned(),
+        Type::Enum => format!("Type::Enum(EnumType::of::<{}>())", name()),
+        Type::Message if is_ours(field, Type::Message) => format!("Type::Message(fields_of::<{}>)", name()),
+        _ => "Type::Other".to_owned(),
+    }
+}
+
+/// Says whether a field is of a type that our files declare, and not of protobuf's own.
+fn is_ours(field: &FieldDescriptorProto, kind: Type) -> bool {
+    field.r#type() == kind && field.type_name().starts_with(".mlflow.")
+}
+
+/// `.mlflow.CreateRun.Response` is `create_run::Response` in Rust.
+fn rust_path(type_name: &str) -> String {
+    let mut names: Vec<&str> = type_name.trim_start_matches(".mlflow.").split('.').collect();
+    let last = names.pop().unwrap_or_default();
+    names.iter().map(|outer| format!("{}::", snake_case(outer))).chain([last.to_owned()]).collect()
 }
 
 fn enumeration_impl(rust: &str) -> String {

@@ -2,7 +2,7 @@
 //! typed parameters.
 //!
 //! A request is read in one typed pass. Only when that fails, or a required field is missing, the body is
-//! read again as loose JSON to find out what stock would say of it.
+//! read again as loose JSON to find out what stock would make of it.
 //!
 //! Upstream: `mlflow.server.handlers._get_request_message`, `_validate_param_against_schema`.
 
@@ -13,10 +13,13 @@ use actix_web::web::{Bytes, Query};
 use actix_web::{FromRequest, HttpRequest};
 use futures_util::future::LocalBoxFuture;
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
+use super::middleware::guard::was_head;
 use crate::domain::{Error, Result};
-use crate::proto::{FieldKind, Fields};
+use crate::proto::json::Object;
+use crate::proto::loose::{self, Json};
+use crate::proto::{Fields, Type, parse};
 
 /// What stock checks of a parameter before anything else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +38,8 @@ pub enum Check {
     Strings,
     /// `true` or `false`.
     Bool,
+    /// A list whose items have these fields, not null and not empty.
+    Items(&'static [&'static str]),
 }
 
 /// Parameters, each with what is checked of it, in this order.
@@ -44,6 +49,11 @@ pub type Schema = &'static [(&'static str, &'static [Check])];
 pub trait Request: Fields + DeserializeOwned + Default + 'static {
     /// What is checked before the request is looked at.
     const SCHEMA: Schema;
+
+    /// Says whether the items of lists have what [`Check::Items`] asks for.
+    fn has_whole_items(&self) -> bool {
+        true
+    }
 }
 
 /// A request message, from a JSON body or from the query string of a GET.
@@ -55,7 +65,8 @@ impl<T: Request> FromRequest for Proto<T> {
     type Future = LocalBoxFuture<'static, Result<Self>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        if request.method() == Method::GET && !request.query_string().is_empty() {
+        // Stock reads the query of a GET only, and so finds nothing in a HEAD.
+        if request.method() == Method::GET && !request.query_string().is_empty() && !was_head(request) {
             let message = from_query(request.query_string());
             return Box::pin(async { message.map(Self) });
         }
@@ -90,9 +101,9 @@ pub(super) fn check_content_type(request: &HttpRequest) -> Result<()> {
 /// # Errors
 /// `INVALID_PARAMETER_VALUE` for a missing required parameter or one of the wrong type.
 pub fn from_body<T: Request>(body: &[u8]) -> Result<T> {
-    match serde_json::from_slice::<T>(body) {
-        Ok(message) if has_required(&message) => Ok(message),
-        _ => from_json(loose(body)),
+    match serde_json::from_slice::<Object<T>>(body) {
+        Ok(Object(message)) if has_required(&message) && message.has_whole_items() => Ok(message),
+        _ => from_json(&loose(body)),
     }
 }
 
@@ -101,18 +112,18 @@ fn from_query<T: Request>(query: &str) -> Result<T> {
     let pairs = Query::<Vec<(String, String)>>::from_query(query)
         .map_err(|e| Error::invalid(format!("The query string cannot be read: {e}")))?
         .into_inner();
-    let mut json = Map::new();
-    for &(name, kind) in T::FIELDS {
-        let mut values = pairs.iter().filter(|(n, _)| n == name).map(|(_, v)| v.as_str()).peekable();
+    let mut json = Vec::new();
+    for field in T::FIELDS {
+        let mut values = pairs.iter().filter(|(n, _)| n == field.name).map(|(_, v)| v.as_str()).peekable();
         let Some(&first) = values.peek() else { continue };
-        let value = match kind {
-            FieldKind::Repeated => values.collect::<Vec<_>>().into(),
-            FieldKind::Single => first.into(),
-            FieldKind::Bool => read_bool(first)?.into(),
+        let value = match field.ty {
+            _ if field.is_repeated => Json::List(values.map(Json::from).collect()),
+            Type::Bool => Json::Bool(read_bool(first)?),
+            _ => first.into(),
         };
-        json.insert(name.to_owned(), value);
+        json.push((field.name.to_owned(), value));
     }
-    from_json(Value::Object(json))
+    from_json(&Json::Object(json))
 }
 
 fn read_bool(text: &str) -> Result<bool> {
@@ -131,137 +142,84 @@ fn is_set<T: Request>(message: &T, name: &str) -> bool {
     message.is_set(name) || (name == "run_id" && message.is_set("run_uuid"))
 }
 
-/// Parses as Python does: bare `NaN` and infinities are values, a body that is no JSON is none, and a body
-/// that was encoded twice (old clients) is decoded twice.
-fn loose(body: &[u8]) -> Value {
-    let parse = |text: &[u8]| {
-        serde_json::from_slice(text).or_else(|_e| serde_json::from_slice(&quote_bare_numbers(text)))
-    };
-    match parse(body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)).unwrap_or_default() {
-        Value::String(inner) => parse(inner.as_bytes()).unwrap_or_default(),
+/// Parses as Python does. A body that is no JSON counts as none, and one that was encoded twice (old clients) is
+/// decoded twice.
+fn loose(body: &[u8]) -> Json {
+    match Json::parse(body).unwrap_or(Json::Null) {
+        Json::Str(inner) => Json::parse(inner.as_bytes()).unwrap_or(Json::Null),
         value => value,
     }
 }
 
-/// Puts quotes around `NaN`, `Infinity` and `-Infinity` outside strings.
-fn quote_bare_numbers(text: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(text.len() + 16);
-    let (mut i, mut in_string) = (0, false);
-    while let Some(rest) = text.get(i..).filter(|r| !r.is_empty()) {
-        if let (false, Some(word)) = (in_string, bare_number(rest)) {
-            out.push(b'"');
-            out.extend_from_slice(word);
-            out.push(b'"');
-            i += word.len();
-            continue;
-        }
-        let escaped = in_string && rest.first() == Some(&b'\\');
-        in_string ^= rest.first() == Some(&b'"');
-        let step = if escaped { 2 } else { 1 }.min(rest.len());
-        out.extend(rest.iter().take(step));
-        i += step;
+/// Upstream: `_get_request_message`.
+fn from_json<T: Request>(json: &Json) -> Result<T> {
+    let no_parameters = Json::Object(Vec::new());
+    let json = if *json == Json::Null { &no_parameters } else { json };
+    if let Some((name, json_name)) = parse::find_two_spellings(T::FIELDS, json) {
+        return Err(Error::invalid(format!(
+            "Request specifies both '{name}' and '{json_name}'; provide only one of them."
+        )));
     }
-    out
-}
-
-fn bare_number(rest: &[u8]) -> Option<&'static [u8]> {
-    const WORDS: [&[u8]; 3] = [b"NaN", b"Infinity", b"-Infinity"];
-    WORDS.into_iter().find(|word| rest.starts_with(word))
-}
-
-fn from_json<T: Request>(json: Value) -> Result<T> {
-    let json = match json {
-        Value::Null => Value::Object(Map::new()),
-        json => json,
-    };
-    refuse_two_spellings::<T>(&json)?;
-    let parsed = T::deserialize(&json);
+    let read = parse::read(T::FIELDS, json);
     for &(name, checks) in T::SCHEMA {
-        check(&json, name, checks, parsed.is_ok())?;
+        check(json, name, checks, read.is_whole)?;
     }
-    match (parsed, json) {
-        (Ok(message), _) => Ok(message),
-        (Err(_), Value::Object(fields)) => Ok(readable_part(fields)),
-        (Err(e), _) => Err(Error::invalid(format!("The request cannot be read: {e}"))),
+    if !read.is_whole && !matches!(json, Json::Object(_)) {
+        return Err(Error::invalid("The request cannot be read: it is no JSON object."));
     }
-}
-
-/// A field that is given by its `snake_case` and by its `camelCase` name has two values.
-///
-/// Upstream: `_reject_conflicting_field_aliases`; here only the outermost object is looked at.
-fn refuse_two_spellings<T: Request>(json: &Value) -> Result<()> {
-    for (name, _) in T::FIELDS {
-        let json_name = camel_case(name);
-        if json_name != *name && json.get(name).is_some() && json.get(&json_name).is_some() {
-            return Err(Error::invalid(format!(
-                "Request specifies both '{name}' and '{json_name}'; provide only one of them."
-            )));
-        }
-    }
-    Ok(())
-}
-
-fn camel_case(name: &str) -> String {
-    let mut words = name.split('_');
-    let mut out = words.next().unwrap_or_default().to_owned();
-    for word in words {
-        let mut letters = word.chars();
-        out.extend(letters.next().map(|c| c.to_ascii_uppercase()));
-        out.push_str(letters.as_str());
-    }
-    out
-}
-
-/// Reads the fields before the first one that cannot be read, which is what protobuf leaves in a message.
-fn readable_part<T: Request>(mut fields: Map<String, Value>) -> T {
-    while let Some(last) = fields.keys().next_back().cloned() {
-        fields.remove(&last);
-        if let Ok(message) = T::deserialize(&fields) {
-            return message;
-        }
-    }
-    T::default()
+    T::deserialize(Value::Object(read.fields)).map_err(Error::internal)
 }
 
 /// Upstream: types are looked at only when the message as a whole could not be parsed.
-fn check(json: &Value, name: &str, checks: &[Check], was_parsed: bool) -> Result<()> {
+fn check(json: &Json, name: &str, checks: &[Check], was_parsed: bool) -> Result<()> {
     let mut value = json.get(name);
     if value.is_none() && !checks.contains(&Check::Required) {
         return Ok(());
     }
-    if name == "run_id" && value.is_none_or(Value::is_null) {
+    if name == "run_id" && value.is_none_or(|value| *value == Json::Null) {
         value = json.get("run_uuid").or(value);
     }
-    let value = value.unwrap_or(&Value::Null);
+    let value = value.unwrap_or(&Json::Null);
     for check in checks {
-        if *check == Check::Required {
-            if value.is_null() || value.as_str() == Some("") {
-                return Err(missing(name));
-            }
-        } else if !was_parsed && !has_type(value, *check) {
-            return Err(wrong_type(name, value));
+        match check {
+            Check::Required if value.is_empty() => return Err(missing(name)),
+            Check::Items(fields) => check_items(name, value, fields)?,
+            check if !was_parsed && !has_type(value, *check) => return Err(wrong_type(name, value)),
+            _ => {}
         }
     }
     Ok(())
 }
 
-fn has_type(value: &Value, check: Check) -> bool {
+fn check_items(name: &str, value: &Json, fields: &[&str]) -> Result<()> {
+    let Json::List(items) = value else { return Err(wrong_type(name, value)) };
+    for (i, item) in items.iter().enumerate() {
+        if let Some(field) = fields.iter().find(|field| item.get(field).is_none_or(Json::is_empty)) {
+            return Err(missing(&format!("{name}[{i}].{field}")));
+        }
+    }
+    Ok(())
+}
+
+fn has_type(value: &Json, check: Check) -> bool {
+    let is_text = |value: &Json| matches!(value, Json::Str(_) | Json::Torn(_));
     match check {
-        Check::Required => true,
-        Check::Str => value.is_string(),
+        Check::Required | Check::Items(_) => true,
+        Check::Str => is_text(value),
         Check::Int => match value {
-            Value::Number(_) | Value::Bool(_) => true,
-            Value::String(s) => s.trim().parse::<i128>().is_ok(),
+            Json::Int(_) | Json::Bool(_) => true,
+            Json::Float(number) => number.is_finite(),
+            Json::Str(text) => loose::int(text).is_some(),
             _ => false,
         },
         Check::Float => match value {
-            Value::Number(_) | Value::Bool(_) => true,
-            Value::String(s) => s.trim().parse::<f64>().is_ok(),
+            Json::Int(_) | Json::Float(_) | Json::Bool(_) => true,
+            Json::Str(text) => loose::float(text).is_some(),
             _ => false,
         },
-        Check::Array => value.is_array(),
-        Check::Strings => value.as_array().is_some_and(|items| items.iter().all(Value::is_string)),
-        Check::Bool => value.is_boolean(),
+        Check::Array => matches!(value, Json::List(_)),
+        Check::Strings => matches!(value, Json::List(items) if items.iter().all(is_text)),
+        Check::Bool => matches!(value, Json::Bool(_)),
     }
 }
 
@@ -275,30 +233,19 @@ pub fn missing(name: &str) -> Error {
 
 /// `INVALID_PARAMETER_VALUE` for a parameter whose value is of the wrong type or out of range. The text has
 /// two spaces before the hint, as stock's has.
-pub fn wrong_type(name: &str, value: &Value) -> Error {
+pub fn wrong_type(name: &str, value: &Json) -> Error {
     Error::invalid(format!(
-        "Invalid value {value} for parameter '{name}' supplied:  Hint: Value was of type '{}'. See the API docs \
-         for more information about request parameters.",
-        python_type(value)
+        "Invalid value {} for parameter '{name}' supplied:  Hint: Value was of type '{}'. See the API docs for more \
+         information about request parameters.",
+        value.dumps(),
+        value.python_type()
     ))
-}
-
-fn python_type(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "NoneType",
-        Value::Bool(_) => "bool",
-        Value::Number(n) if n.is_f64() => "float",
-        Value::Number(_) => "int",
-        Value::String(_) => "str",
-        Value::Array(_) => "list",
-        Value::Object(_) => "dict",
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proto::{GetMetricHistory, LogMetric};
+    use crate::proto::{CreateExperiment, GetMetricHistory, LogBatch, LogMetric};
 
     fn message(body: &str) -> String {
         from_body::<LogMetric>(body.as_bytes()).unwrap_err().message
@@ -337,6 +284,10 @@ mod tests {
         );
         let body = r#"{"run_id": "r", "key": "k", "value": "abc", "timestamp": 1}"#;
         assert!(message(body).starts_with("Invalid value \"abc\" for parameter 'value' supplied:  Hint:"));
+        let body = r#"{"run_id": "r", "key": {"b": "é", "a": [1e99, NaN]}, "value": 1, "timestamp": 1}"#;
+        assert!(
+            message(body).starts_with(r#"Invalid value {"a":[1e+99,NaN],"b":"\u00e9"} for parameter 'key'"#)
+        );
     }
 
     #[test]
@@ -346,9 +297,40 @@ mod tests {
             r#"{"run_id": "NaN \" NaN", "key": "k", "value": -Infinity, "timestamp": 17}"#,
             r#""{\"run_id\": \"r\", \"key\": \"k\", \"value\": 1, \"timestamp\": 17}""#,
             r#"{"run_id": "r", "key": "k", "value": 1, "timestamp": 17, "unknown": {}}"#,
+            r#"{"run_id": "r", "key": "k", "value": 1, "timestamp": 5, "timestamp": 17}"#,
+            r#"{"run_id": "r", "key": "k", "value": 1e999, "timestamp": "1_7.0"}"#,
         ] {
             assert_eq!(from_body::<LogMetric>(body.as_bytes()).unwrap().timestamp, Some(17), "{body}");
         }
+    }
+
+    #[test]
+    fn items_are_asked_for_their_fields_before_anything_else() {
+        for (metrics, want) in [
+            (
+                r#"[{"key": "a", "timestamp": 1}]"#,
+                Some("Missing value for required parameter 'metrics[0].value'."),
+            ),
+            (r#"[{"key": "", "value": 1}]"#, Some("Missing value for required parameter 'metrics[0].key'.")),
+            ("[null]", Some("Missing value for required parameter 'metrics[0].key'.")),
+            ("{}", Some("Invalid value {} for parameter 'metrics' supplied:")),
+            (r#"[{"key": "a", "value": 1, "timestamp": 0}]"#, None),
+            // Read up to the key, which is there but no text.
+            (r#"[{"key": 5, "value": 1, "timestamp": 1}]"#, None),
+        ] {
+            let read =
+                from_body::<LogBatch>(format!("{{\"run_id\": \"r\", \"metrics\": {metrics}}}").as_bytes());
+            let message = read.err().map(|e| e.message);
+            assert_eq!(message.is_some(), want.is_some(), "{metrics}");
+            assert!(message.unwrap_or_default().starts_with(want.unwrap_or_default()), "{metrics}");
+        }
+    }
+
+    #[test]
+    fn half_a_surrogate_pair_is_a_value_that_cannot_be_read() {
+        let read: CreateExperiment =
+            from_body(br#"{"name": "\ud800", "artifact_location": "s3://x"}"#).unwrap();
+        assert_eq!((read.name, read.artifact_location), (None, None));
     }
 
     #[test]

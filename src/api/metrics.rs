@@ -9,7 +9,6 @@ use actix_web::HttpResponse;
 use actix_web::http::header::ContentType;
 use actix_web::web::Query;
 use serde::{Serialize, Serializer};
-use serde_json::Value;
 use serde_json::ser::Formatter;
 
 use crate::api::extract::Check::{Array, Int, Required, Str, Strings};
@@ -82,7 +81,7 @@ fn bulk_limit(given: Option<&str>) -> Result<i64> {
     let Some(given) = given else { return Ok(MAX_HISTORY_BULK_RESULTS) };
     match given.trim().parse::<i64>() {
         Ok(limit) if limit >= 0 => Ok(limit.min(MAX_HISTORY_BULK_RESULTS)),
-        _ => Err(wrong_type("max_results", &Value::from(given))),
+        _ => Err(wrong_type("max_results", &given.into())),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Runs and what is logged to them.
 
-use crate::api::extract::Check::{Array, Float, Int, Required, Str, Strings};
+use crate::api::extract::Check::{Array, Float, Int, Items, Required, Str, Strings};
 use crate::api::extract::{Proto, Request, Schema, wrong_type};
 use crate::api::reply::{self, Reply};
 use crate::api::state::App;
@@ -68,8 +68,18 @@ impl Request for SetTag {
 }
 
 impl Request for LogBatch {
-    const SCHEMA: Schema =
-        &[("run_id", &[Str, Required]), ("metrics", &[Array]), ("params", &[Array]), ("tags", &[Array])];
+    const SCHEMA: Schema = &[
+        ("run_id", &[Str, Required]),
+        ("metrics", &[Array, Items(&["key", "value", "timestamp"])]),
+        ("params", &[Array, Items(&["key"])]),
+        ("tags", &[Array, Items(&["key"])]),
+    ];
+
+    fn has_whole_items(&self) -> bool {
+        self.metrics.iter().all(|m| !m.key().is_empty() && m.value.is_some() && m.timestamp.is_some())
+            && self.params.iter().all(|p| !p.key().is_empty())
+            && self.tags.iter().all(|t| !t.key().is_empty())
+    }
 }
 
 /// `POST runs/create`. Upstream: `_create_run`.
@@ -87,7 +97,7 @@ pub async fn get_run(app: App, Proto(r): Proto<GetRun>) -> Reply<get_run::Respon
 /// `POST runs/search`. Upstream: `_search_runs`.
 pub async fn search_runs(app: App, Proto(r): Proto<SearchRuns>) -> Reply<search_runs::Response> {
     if i64::from(r.max_results()) > MAX_SEARCH_RESULTS {
-        return Err(wrong_type("max_results", &r.max_results().into()));
+        return Err(wrong_type("max_results", &i64::from(r.max_results()).into()));
     }
     reply::json(app.store.search_runs(r).await?)
 }

@@ -4,28 +4,12 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
+use crate::proto::loose;
+
 /// Writes a string as `json.dumps` does: everything beyond ASCII escaped.
 pub fn json_string(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '\u{8}' => out.push_str("\\b"),
-            '\u{c}' => out.push_str("\\f"),
-            ' '..='~' => out.push(c),
-            _ => {
-                for unit in c.encode_utf16(&mut [0; 2]) {
-                    let _ = write!(out, "\\u{unit:04x}");
-                }
-            }
-        }
-    }
-    out.push('"');
+    loose::write_string(text, &mut out);
     out
 }
 
@@ -69,14 +53,7 @@ pub fn float(value: f64) -> String {
     if value.is_infinite() {
         return if value > 0.0 { "inf" } else { "-inf" }.into();
     }
-    let magnitude = value.abs();
-    if magnitude != 0.0 && !(1e-4..1e16).contains(&magnitude) {
-        let text = format!("{value:e}");
-        let Some((digits, exponent)) = text.split_once('e') else { return text };
-        let (sign, exponent) = exponent.strip_prefix('-').map_or(('+', exponent), |e| ('-', e));
-        return format!("{digits}e{sign}{exponent:0>2}");
-    }
-    format!("{value:?}")
+    loose::float_text(value)
 }
 
 /// Writes a list of strings as `repr` does.
@@ -150,11 +127,7 @@ pub fn bytes_repr(bytes: &[u8]) -> String {
 /// Reads a whole number as `int(text)` does: with spaces around it, a sign, and single underscores inside. `None` for
 /// anything else and for numbers beyond 64 bits.
 pub fn parse_int(text: &str) -> Option<i64> {
-    let text = text.trim();
-    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
-    let is_number = !digits.is_empty()
-        && digits.split('_').all(|group| !group.is_empty() && group.bytes().all(|b| b.is_ascii_digit()));
-    if is_number { text.replace('_', "").parse().ok() } else { None }
+    loose::int(text).and_then(|number| i64::try_from(number).ok())
 }
 
 #[cfg(test)]

@@ -100,7 +100,6 @@ impl NewBatch {
 
     /// Validates a `log-batch` request. Upstream: `_log_batch`, `SqlAlchemyStore.log_batch`.
     pub fn from_batch(r: LogBatch, long: LongValues) -> Result<Self> {
-        require_fields(&r)?;
         r.metrics.iter().try_for_each(require_whole_dataset)?;
         let run_id = r.run_id.unwrap_or_default();
         validate::run_id(&run_id)?;
@@ -139,36 +138,6 @@ fn each_indexed<T, U>(name: &str, items: Vec<T>, mut f: impl FnMut(T, &str) -> R
             f(item, &path)
         })
         .collect()
-}
-
-/// Checks what has to be there in each item, in stock's order: before any other rule.
-fn require_fields(r: &LogBatch) -> Result<()> {
-    let missing = |path: String| {
-        Err(Error::invalid(format!(
-            "Missing value for required parameter '{path}'. See the API docs for more information about request \
-             parameters."
-        )))
-    };
-    let is_unset = |text: &Option<String>| text.as_deref().is_none_or(str::is_empty);
-    for (i, metric) in r.metrics.iter().enumerate() {
-        if is_unset(&metric.key) {
-            return missing(format!("metrics[{i}].key"));
-        }
-        if metric.value.is_none() {
-            return missing(format!("metrics[{i}].value"));
-        }
-        if metric.timestamp.is_none() {
-            return missing(format!("metrics[{i}].timestamp"));
-        }
-    }
-    let unset_key = |mut keys: Box<dyn Iterator<Item = &Option<String>> + '_>| keys.position(is_unset);
-    if let Some(i) = unset_key(Box::new(r.params.iter().map(|p| &p.key))) {
-        return missing(format!("params[{i}].key"));
-    }
-    if let Some(i) = unset_key(Box::new(r.tags.iter().map(|t| &t.key))) {
-        return missing(format!("tags[{i}].key"));
-    }
-    Ok(())
 }
 
 /// Upstream: `Metric.__init__`.
@@ -303,26 +272,6 @@ mod tests {
 
     fn batch(json: &str) -> Result<NewBatch> {
         NewBatch::from_batch(serde_json::from_str(json).unwrap(), LongValues::Truncate)
-    }
-
-    #[test]
-    fn log_batch_names_what_is_missing() {
-        for (json, path) in [
-            (
-                r#"{"run_id":"r","metrics":[{"key":"a","value":1,"timestamp":1},{"value":1}]}"#,
-                "metrics[1].key",
-            ),
-            (r#"{"run_id":"r","metrics":[{"key":"a","timestamp":1}]}"#, "metrics[0].value"),
-            (r#"{"run_id":"r","metrics":[{"key":"a","value":1}]}"#, "metrics[0].timestamp"),
-            (r#"{"run_id":"r","params":[{"value":"1"}]}"#, "params[0].key"),
-            (r#"{"run_id":"r","tags":[{"key":"","value":"1"}]}"#, "tags[0].key"),
-        ] {
-            let message = batch(json).unwrap_err().message;
-            assert!(
-                message.starts_with(&format!("Missing value for required parameter '{path}'.")),
-                "{message}"
-            );
-        }
     }
 
     #[test]

@@ -1,13 +1,15 @@
 //! Protobuf messages as MLflow writes and reads them in JSON. Most of the rules are serde attributes that
 //! `build.rs` puts on the fields: `snake_case` names (`camelCase` is read as well), unset fields and empty lists
-//! left out, unknown fields ignored, `null` read as unset. Here are the rules for numbers and enums.
+//! left out, unknown fields ignored, `null` read as unset. Here are the rules for numbers and enums. What is refused
+//! here is read again by [`super::parse`], which has the last word.
 //!
 //! Upstream: `google.protobuf.json_format.ParseDict`, `mlflow.utils.proto_json_utils.message_to_json`.
 
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::de::{Deserialize, Deserializer, Error, Visitor};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde::ser::Serializer;
 
 use super::Enumeration;
@@ -15,6 +17,40 @@ use super::Enumeration;
 /// Reads a repeated field; `null` is an empty list.
 pub(crate) fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(d: D) -> Result<Vec<T>, D::Error> {
     Ok(Option::deserialize(d)?.unwrap_or_default())
+}
+
+/// Reads a repeated field of messages.
+pub(crate) fn messages<'de, D: Deserializer<'de>, T: Deserialize<'de>>(d: D) -> Result<Vec<T>, D::Error> {
+    Ok(list::<D, Object<T>>(d)?.into_iter().map(|item| item.0).collect())
+}
+
+/// Reads a message within a message.
+pub(crate) fn message<'de, D: Deserializer<'de>, T: Deserialize<'de>>(d: D) -> Result<Option<T>, D::Error> {
+    Ok(Option::<Object<T>>::deserialize(d)?.map(|object| object.0))
+}
+
+/// A message that is read from an object only: serde would also read its fields from a list.
+#[derive(Debug)]
+pub struct Object<T>(pub T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        d.deserialize_map(ObjectVisitor(PhantomData)).map(Self)
+    }
+}
+
+struct ObjectVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map))
+    }
 }
 
 /// Reads an int64: a whole number or a string that holds one.
@@ -183,7 +219,7 @@ impl<T: Enumeration> Visitor<'_> for Named<T> {
 
 #[cfg(test)]
 mod tests {
-    use crate::proto::{LogMetric, Metric, RunInfo, RunStatus};
+    use crate::proto::{LogBatch, LogMetric, Metric, RunInfo, RunStatus, create_run};
 
     fn read(text: &str) -> Result<LogMetric, serde_json::Error> {
         serde_json::from_str(text)
@@ -221,6 +257,19 @@ mod tests {
             let back: Metric = serde_json::from_str(&json).unwrap();
             assert_eq!(back.value.unwrap().to_bits(), value.to_bits());
         }
+    }
+
+    #[test]
+    fn messages_are_objects_and_not_lists() {
+        for text in
+            [r#"{"tags": [[]]}"#, r#"{"tags": [["k", "v"]]}"#, r#"{"tags": [null]}"#, r#"{"tags": [5]}"#]
+        {
+            assert!(serde_json::from_str::<LogBatch>(text).is_err(), "{text}");
+        }
+        for text in [r#"{"run": []}"#, r#"{"run": 5}"#] {
+            assert!(serde_json::from_str::<create_run::Response>(text).is_err(), "{text}");
+        }
+        assert!(serde_json::from_str::<create_run::Response>(r#"{"run": null}"#).unwrap().run.is_none());
     }
 
     #[test]

@@ -2,27 +2,73 @@
 //! whole server. Their JSON form is in [`json`].
 
 pub mod json;
+pub mod loose;
+pub mod parse;
 
 pub use generated::*;
 
-/// How a field takes its value from a query string.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FieldKind {
-    /// One value.
-    Single,
-    /// One `true` or `false`.
+/// One field of a message.
+#[derive(Debug, Clone, Copy)]
+pub struct Field {
+    /// Its name in `snake_case`, under which it is written.
+    pub name: &'static str,
+    /// Its name in `camelCase`, under which it is read as well.
+    pub json_name: &'static str,
+    /// The type of its value, or of each of its values.
+    pub ty: Type,
+    /// Whether it is a list.
+    pub is_repeated: bool,
+}
+
+/// What a field holds.
+#[derive(Debug, Clone, Copy)]
+pub enum Type {
+    /// Text.
+    Str,
+    /// `true` or `false`.
     Bool,
-    /// Every value of that name.
-    Repeated,
+    /// A whole number of 64 bits.
+    Int64,
+    /// A whole number of 32 bits.
+    Int32,
+    /// A floating point number.
+    Double,
+    /// A value of an enum.
+    Enum(EnumType),
+    /// A message with these fields.
+    Message(fn() -> &'static [Field]),
+    /// Anything else; it is left to serde.
+    Other,
+}
+
+/// The values of an enum.
+#[derive(Debug, Clone, Copy)]
+pub struct EnumType {
+    /// Finds the number of a name.
+    pub number: fn(&str) -> Option<i32>,
+    /// Says whether there is a value of that number.
+    pub has: fn(i32) -> bool,
+}
+
+impl EnumType {
+    /// Returns the values of `T`.
+    pub const fn of<T: Enumeration>() -> Self {
+        Self { number: |name| T::from_name(name).map(Into::into), has: |number| T::try_from(number).is_ok() }
+    }
 }
 
 /// What the reader of requests must know of a message.
 pub trait Fields {
-    /// Name and kind of every field.
-    const FIELDS: &'static [(&'static str, FieldKind)];
+    /// Every field.
+    const FIELDS: &'static [Field];
 
     /// Says whether `field` carries a value: not absent, not an empty string or list.
     fn is_set(&self, field: &str) -> bool;
+}
+
+/// Returns the fields of `T`.
+pub const fn fields_of<T: Fields>() -> &'static [Field] {
+    T::FIELDS
 }
 
 /// An enum of the protocol, known by the names of its values.
@@ -35,7 +81,7 @@ pub trait Enumeration: TryFrom<i32> + Copy + Into<i32> {
 
 #[expect(missing_docs, clippy::all, clippy::pedantic, reason = "generated")]
 mod generated {
-    use super::{Enumeration, FieldKind, Fields};
+    use super::{EnumType, Enumeration, Field, Fields, Type, fields_of};
 
     include!(concat!(env!("OUT_DIR"), "/mlflow.rs"));
     include!(concat!(env!("OUT_DIR"), "/impls.rs"));

@@ -4,12 +4,13 @@
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
 
-use actix_web::body::BoxBody;
+use actix_web::body::{BodySize, BoxBody, MessageBody, SizedStream};
 use actix_web::dev::{Service, ServiceRequest, ServiceResponse};
 use actix_web::http::header::ContentType;
 use actix_web::http::{Method, StatusCode};
-use actix_web::{Error as ActixError, HttpResponse};
-use futures_util::FutureExt;
+use actix_web::web::Bytes;
+use actix_web::{Error as ActixError, HttpMessage, HttpRequest, HttpResponse};
+use futures_util::{FutureExt, stream};
 
 use crate::config::Config;
 use crate::domain::Error;
@@ -23,9 +24,10 @@ pub fn call<S>(
 where
     S: Service<ServiceRequest, Response = ServiceResponse<BoxBody>, Error = ActixError>,
 {
-    // The connection knows that the request was a HEAD and sends no body.
-    if request.method() == Method::HEAD {
+    let is_head = request.method() == Method::HEAD;
+    if is_head {
         request.head_mut().method = Method::GET;
+        request.extensions_mut().insert(WasHead);
     }
     let step = if config.artifacts_only && is_disabled(config, request.match_info().as_str()) {
         let response = disabled(request.path());
@@ -34,12 +36,32 @@ where
         Ok(service.call(request))
     };
     async move {
-        match step {
+        let answer = match step {
             Ok(answer) => AssertUnwindSafe(answer).catch_unwind().await.unwrap_or_else(|panic| {
                 Err(Error::internal(format!("a handler panicked: {}", panic_text(&*panic))).into())
-            }),
-            Err(refusal) => Ok(refusal),
+            })?,
+            Err(refusal) => refusal,
+        };
+        Ok(if is_head { answer.map_body(|_head, body| without_content(&body)) } else { answer })
+    }
+}
+
+/// Marks a GET that came as a HEAD.
+struct WasHead;
+
+/// Says whether a request came as a HEAD.
+pub fn was_head(request: &HttpRequest) -> bool {
+    request.extensions().contains::<WasHead>()
+}
+
+/// Keeps of a body how long it is. The connection would send none of it, but read all: a file from its beginning
+/// to its end.
+fn without_content(body: &BoxBody) -> BoxBody {
+    match body.size() {
+        BodySize::Sized(length) => {
+            SizedStream::new(length, stream::empty::<Result<Bytes, ActixError>>()).boxed()
         }
+        BodySize::None | BodySize::Stream => BoxBody::new(()),
     }
 }
 
@@ -69,7 +91,36 @@ fn panic_text(panic: &(dyn Any + Send)) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use actix_web::App;
+    use actix_web::test::{TestRequest, call_service, init_service};
+    use actix_web::web;
+
     use super::*;
+
+    /// Answers with a file that must not be read, and says in a header how it was asked.
+    async fn unread(request: HttpRequest) -> HttpResponse {
+        let content =
+            stream::poll_fn(|_| -> std::task::Poll<Option<Result<Bytes, ActixError>>> { panic!("read") });
+        let asked = format!("{} {}", request.method(), was_head(&request));
+        HttpResponse::Ok().insert_header(("x-asked", asked)).body(SizedStream::new(1 << 40, content))
+    }
+
+    #[actix_web::test]
+    async fn head_is_served_as_get_without_reading_the_content() {
+        let config = Config::default();
+        let app = App::new()
+            .route("/file", web::get().to(unread))
+            .wrap_fn(move |request, service| call(&config, request, service));
+        let app = init_service(app).await;
+        let request = TestRequest::default().method(Method::HEAD).uri("/file").to_request();
+        let answer = call_service(&app, request).await;
+        assert_eq!(answer.headers().get("x-asked").unwrap(), "GET true");
+        assert_eq!(answer.response().body().size(), BodySize::Sized(1 << 40));
+        assert!(actix_web::body::to_bytes(answer.into_body()).await.unwrap().is_empty());
+
+        let answer = call_service(&app, TestRequest::get().uri("/file").to_request()).await;
+        assert_eq!(answer.headers().get("x-asked").unwrap(), "GET false");
+    }
 
     #[test]
     fn a_server_of_artifacts_refuses_everything_else() {
