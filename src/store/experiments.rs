@@ -12,7 +12,7 @@ use super::schema::{experiment_tags, experiments};
 use super::{Store, each};
 use crate::domain::experiment::{self, DEFAULT_WORKSPACE, NewExperiment};
 use crate::domain::time::now_ms;
-use crate::domain::{Error, Result, artifact_uri, validate};
+use crate::domain::{Error, ErrorCode, Result, artifact_uri, validate};
 use crate::proto::{Experiment, ExperimentTag};
 
 /// `lifecycle_stage` of what is there.
@@ -24,7 +24,7 @@ impl Store {
     /// Stores an experiment and returns its id. One transaction.
     ///
     /// # Errors
-    /// `RESOURCE_ALREADY_EXISTS` for a name in use. Upstream: `SqlAlchemyStore.create_experiment`.
+    /// `RESOURCE_ALREADY_EXISTS` for a name in use or a tag given twice. Upstream: `SqlAlchemyStore.create_experiment`.
     pub async fn create_experiment(&self, new: NewExperiment) -> Result<String> {
         let root = self.artifact_root.clone();
         self.write(move |conn| create_experiment_in(conn, &new, &root)).await.map(|id| id.to_string())
@@ -75,7 +75,7 @@ impl Store {
     /// Gives an active experiment a new name.
     ///
     /// # Errors
-    /// `INVALID_STATE` for a deleted experiment, `RESOURCE_ALREADY_EXISTS` for a name in use.
+    /// `INVALID_STATE` for a deleted experiment, `BAD_REQUEST` for a name in use.
     pub async fn rename_experiment(&self, id: String, name: String) -> Result<()> {
         self.write(move |conn| rename_in(conn, parse_id(&id)?, &name)).await
     }
@@ -215,7 +215,7 @@ fn create_experiment_in(conn: &mut Conn, new: &NewExperiment, root: &str) -> Res
         ))
         .returning(experiments::experiment_id)
         .get_result(c))
-    .map_err(|e| name_in_use_or(e, &new.name))?;
+    .map_err(|e| unless_unique(e, || name_in_use(&new.name)))?;
     if new.artifact_location.is_none() {
         let location = artifact_uri::experiment_location(root, &id.to_string())?;
         each!(conn, c => diesel::update(experiments::table.find(id))
@@ -223,17 +223,26 @@ fn create_experiment_in(conn: &mut Conn, new: &NewExperiment, root: &str) -> Res
             .execute(c))?;
     }
     for tag in &new.tags {
-        upsert_tag(conn, id, tag.key(), tag.value())?;
+        insert_tag(conn, id, tag).map_err(|e| unless_unique(e, || repeated_tag(&new.name, tag.key())))?;
     }
     Ok(id)
 }
 
+/// Makes `refusal` of the violation of a unique key.
+fn unless_unique(error: diesel::result::Error, refusal: impl FnOnce() -> Error) -> Error {
+    if is_unique_violation(&error) { refusal().with_source(error) } else { error.into() }
+}
+
 /// Stock's message goes on with the database's own words; those stay here.
-fn name_in_use_or(error: diesel::result::Error, name: &str) -> Error {
-    if is_unique_violation(&error) {
-        return Error::already_exists(format!("Experiment(name={name}) already exists.")).with_source(error);
-    }
-    error.into()
+fn name_in_use(name: &str) -> Error {
+    Error::already_exists(format!("Experiment(name={name}) already exists."))
+}
+
+/// Stock takes a tag that is given twice for an experiment that exists.
+fn repeated_tag(name: &str, key: &str) -> Error {
+    Error::already_exists(format!(
+        "Experiment(name={name}) already exists. Error: the tag '{key}' is given twice."
+    ))
 }
 
 fn set_stage(conn: &mut Conn, id: i32, from: &str, to: &str) -> Result<()> {
@@ -257,8 +266,21 @@ fn rename_in(conn: &mut Conn, id: i32, name: &str) -> Result<()> {
     each!(conn, c => diesel::update(experiments::table.find(id))
         .set((experiments::name.eq(name), experiments::last_update_time.eq(now_ms())))
         .execute(c))
-    .map_err(|e| name_in_use_or(e, name))?;
+    .map_err(|e| {
+        let message = format!("There is another experiment with the name '{name}'.");
+        unless_unique(e, || Error::new(ErrorCode::BadRequest, message))
+    })?;
     Ok(())
+}
+
+fn insert_tag(conn: &mut Conn, id: i32, tag: &ExperimentTag) -> QueryResult<usize> {
+    each!(conn, c => diesel::insert_into(experiment_tags::table)
+        .values((
+            experiment_tags::experiment_id.eq(id),
+            experiment_tags::key.eq(tag.key()),
+            experiment_tags::value.eq(tag.value()),
+        ))
+        .execute(c))
 }
 
 fn upsert_tag(conn: &mut Conn, id: i32, key: &str, value: &str) -> Result<()> {
@@ -273,4 +295,41 @@ fn upsert_tag(conn: &mut Conn, id: i32, key: &str, value: &str) -> Result<()> {
         .set(experiment_tags::value.eq(value))
         .execute(c))?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::domain::validate::Limits;
+    use crate::store::testing::{message, on_each_database};
+
+    #[test]
+    fn what_must_be_unique_is_refused_with_stocks_codes() {
+        on_each_database(|store| async move {
+            let (first, second) = (
+                store.make_experiment(json!({"name": "a"})).await,
+                store.make_experiment(json!({"name": "b"})).await,
+            );
+            let tags = json!([{"key": "k", "value": "1"}, {"key": "k", "value": "2"}]);
+            for (new, want) in [
+                (json!({"name": "a"}), "Experiment(name=a) already exists."),
+                (
+                    json!({"name": "c", "tags": tags}),
+                    "Experiment(name=c) already exists. Error: the tag 'k' is given twice.",
+                ),
+            ] {
+                let new = NewExperiment::new(message(new), &Limits::default()).unwrap();
+                let error = store.create_experiment(new).await.unwrap_err();
+                assert_eq!((error.code, error.message.as_str()), (ErrorCode::ResourceAlreadyExists, want));
+            }
+            assert!(store.get_experiment_by_name("c".into()).await.is_err(), "nothing of it is stored");
+
+            let error = store.rename_experiment(second.clone(), "a".into()).await.unwrap_err();
+            assert_eq!(error.code, ErrorCode::BadRequest);
+            store.rename_experiment(second, "b".into()).await.unwrap();
+            store.rename_experiment(first, "c".into()).await.unwrap();
+        });
+    }
 }

@@ -1,6 +1,6 @@
 //! What is logged to runs: metrics, params and tags, of one request or of many at once.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use diesel::prelude::*;
 
@@ -278,14 +278,18 @@ fn set_tags(conn: &mut Conn, batches: &[&NewBatch]) -> Result<()> {
     Ok(())
 }
 
-/// Writes the tags of a run that has none yet. A repeated key keeps its last value.
+/// Writes the tags of a run that has none yet, in their order: without an ORDER BY they are read so.
+///
+/// # Errors
+/// `BAD_REQUEST` for a key that is there twice, where stock's insert fails.
 pub(super) fn insert_new_tags(conn: &mut Conn, run_id: &str, new: &[RunTag]) -> Result<()> {
-    let mut last: HashMap<&str, PairRow<'_>> = HashMap::new();
-    for tag in new {
-        last.insert(tag.key(), PairRow { run: run_id, key: tag.key(), value: tag.value() });
+    let mut seen = HashSet::new();
+    if let Some(twice) = new.iter().find(|tag| !seen.insert(tag.key())) {
+        let message = format!("The tag '{}' is given twice.", twice.key());
+        return Err(Error::new(ErrorCode::BadRequest, message));
     }
-    // In the order of the request: without an ORDER BY that is the order in which they are read.
-    let rows: Vec<PairRow<'_>> = new.iter().filter_map(|t| last.remove(t.key())).collect();
+    let rows: Vec<_> =
+        new.iter().map(|tag| PairRow { run: run_id, key: tag.key(), value: tag.value() }).collect();
     bulk::upsert_tags(conn, &rows)?;
     Ok(())
 }

@@ -17,7 +17,7 @@ use super::schema::{assessments, latest_metrics, params, runs, tags};
 use super::{Store, each};
 use crate::domain::run::{RUN_NAME_TAG, name_of_new_run};
 use crate::domain::time::now_ms;
-use crate::domain::{Error, Result, artifact_uri};
+use crate::domain::{Error, ErrorCode, Result, artifact_uri};
 use crate::proto::{
     CreateRun, Metric, Param, Run, RunData, RunInfo, RunInputs, RunStatus, RunTag, UpdateRun,
 };
@@ -242,6 +242,9 @@ fn load_data(conn: &mut Conn, ids: &[&str]) -> Result<HashMap<String, RunData>> 
 }
 
 fn create_run_in(conn: &mut Conn, request: &CreateRun) -> Result<Run> {
+    if request.experiment_id().is_empty() {
+        return Err(Error::new(ErrorCode::BadRequest, "A run needs the id of its experiment."));
+    }
     let experiment_id = super::experiments::parse_id(request.experiment_id())?;
     let experiment = get_experiment_in(conn, experiment_id)?;
     require_active(&experiment)?;
@@ -259,7 +262,7 @@ fn create_run_in(conn: &mut Conn, request: &CreateRun) -> Result<Run> {
         experiment_id: Some(experiment_id),
     };
     insert_row(conn, &row)?;
-    let mut tags = request.tags.clone();
+    let mut tags: Vec<RunTag> = request.tags.iter().map(written_tag).collect();
     if tags.iter().all(|t| t.key() != RUN_NAME_TAG || t.value().is_empty()) {
         tags.push(RunTag { key: Some(RUN_NAME_TAG.to_owned()), value: Some(name) });
     }
@@ -270,6 +273,11 @@ fn create_run_in(conn: &mut Conn, request: &CreateRun) -> Result<Run> {
         inputs: Some(RunInputs::default()),
         outputs: None,
     })
+}
+
+/// A tag as it is read later: neither key nor value is absent.
+fn written_tag(tag: &RunTag) -> RunTag {
+    RunTag { key: Some(tag.key().to_owned()), value: Some(tag.value().to_owned()) }
 }
 
 fn insert_row(conn: &mut Conn, row: &RunRow) -> Result<()> {

@@ -179,3 +179,29 @@ fn a_tag_with_the_name_renames_the_run() {
         }
     });
 }
+
+#[test]
+fn a_new_run_needs_an_experiment_and_distinct_tags() {
+    on_each_database(|store| async move {
+        make_default_experiment(&store).await;
+        let tag = |key: &str, value: &str| json!({"key": key, "value": value});
+        for (create, want) in [
+            (json!({}), Some("A run needs the id of its experiment.")),
+            (json!({"experiment_id": ""}), Some("A run needs the id of its experiment.")),
+            (
+                json!({"experiment_id": "0", "tags": [tag("k", "1"), tag("k", "2")]}),
+                Some("The tag 'k' is given twice."),
+            ),
+            // The name comes as a tag, too.
+            (
+                json!({"experiment_id": "0", "tags": [tag("mlflow.runName", "")]}),
+                Some("The tag 'mlflow.runName' is given twice."),
+            ),
+            (json!({"experiment_id": "0", "tags": [tag("mlflow.runName", "n")]}), None),
+        ] {
+            let error = store.create_run(message(create.clone())).await.err();
+            let error = error.as_ref().map(|e| (e.code, e.message.as_str()));
+            assert_eq!(error, want.map(|message| (ErrorCode::BadRequest, message)), "{create}");
+        }
+    });
+}
