@@ -146,7 +146,7 @@ pub fn build_app(state: &Data<AppState>) -> App<impl AppFactory + use<>> {
         .app_data(state.clone())
         .app_data(PayloadConfig::new(state.config.json_limit_bytes))
         .configure(|routes| api::routes(&state.config, routes))
-        .default_service(web::to(api::fallback::not_found))
+        .default_service(web::to(api::fallback::no_route))
         .wrap_fn(move |request, service| guard::call(&for_guard.config, request, service))
         .wrap_fn(move |request, service| security::call(rules.as_ref(), request, service))
         .wrap_fn(move |request, service| request_log::call(metrics.as_ref(), request, service))

@@ -289,6 +289,24 @@ pub async fn delete_proxied_artifact(
     reply::empty()
 }
 
+/// `POST mlflow-artifacts/mpu/…/<path>`. The client library then sends the file whole.
+///
+/// Upstream: `_validate_support_multipart_upload`.
+pub async fn refuse_multipart_upload(_folder: Served) -> Reply<()> {
+    Err(not_implemented("Multipart upload is not supported for the current artifact repository"))
+}
+
+/// `GET mlflow-artifacts/presigned/<path>`. The client library then asks for the file whole.
+///
+/// Upstream: `_validate_support_multipart_download`.
+pub async fn refuse_multipart_download(_folder: Served) -> Reply<()> {
+    Err(not_implemented("Multipart download is not supported for the current artifact repository"))
+}
+
+fn not_implemented(message: &str) -> Error {
+    Error::new(ErrorCode::NotImplemented, message)
+}
+
 /// Writes `first` and the rest of `body` to `upload`, at the pace of the store.
 async fn receive(upload: &mut Upload, first: Option<Bytes>, body: &mut Payload, limit: u64) -> Result<()> {
     let mut received = 0;

@@ -51,7 +51,7 @@ fn below_prefix(routes: &mut ServiceConfig) {
         .service(at("/get-artifact").get(artifacts::get_artifact))
         .service(at("/health").get(system::health))
         .service(at("/version").get(system::version))
-        .service(at("/static-files/{path:.*}").get(ui::get_static_file))
+        .service(at("/static-files/{path:.+}").get(ui::get_static_file))
         .service(at("/").get(ui::get_index));
 }
 
@@ -92,12 +92,15 @@ fn api(routes: &mut ServiceConfig) {
 }
 
 fn artifact_files(routes: &mut ServiceConfig) {
-    routes.service(
-        at("/artifacts/{path:.*}")
-            .get(artifacts::get_proxied_artifact)
-            .put(artifacts::put_proxied_artifact)
-            .delete(artifacts::delete_proxied_artifact),
-    );
+    routes
+        .service(
+            at("/artifacts/{path:.*}")
+                .get(artifacts::get_proxied_artifact)
+                .put(artifacts::put_proxied_artifact)
+                .delete(artifacts::delete_proxied_artifact),
+        )
+        .service(at("/mpu/{step:create|complete|abort}/{path:.+}").post(artifacts::refuse_multipart_upload))
+        .service(at("/presigned/{path:.+}").get(artifacts::refuse_multipart_download));
 }
 
 fn runs(routes: &mut ServiceConfig) {

@@ -24,7 +24,7 @@ pub async fn version() -> HttpResponse {
 
 /// `GET /metrics`, for Prometheus.
 pub async fn get_metrics(app: App) -> Result<HttpResponse> {
-    let Some(metrics) = &app.metrics else { return Ok(fallback::not_found().await) };
+    let Some(metrics) = &app.metrics else { return Ok(fallback::not_found()) };
     let (content_type, text) = metrics.render(&app.store)?;
     Ok(HttpResponse::Ok().content_type(content_type).body(text))
 }

@@ -3,19 +3,22 @@
 //!
 //! Upstream: `mlflow.server.serve`, `serve_static_file`.
 
+use std::borrow::Cow;
 use std::path::{Component, Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
-    ACCEPT_ENCODING, ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_RANGE, ContentType, ETAG,
-    EXPIRES, HeaderMap, HttpDate, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, LAST_MODIFIED, RANGE, VARY,
+    ACCEPT_ENCODING, ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_RANGE,
+    ContentType, ETAG, EXPIRES, HeaderMap, HttpDate, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
+    LAST_MODIFIED, RANGE, VARY,
 };
 use actix_web::web::{self, Bytes};
 use actix_web::{HttpRequest, HttpResponse};
 
 use super::fallback;
 use super::state::App;
+use crate::artifacts::mime;
 
 /// How long browsers may keep a file: their names change with their content. As in stock.
 const MAX_AGE: Duration = Duration::from_hours(28 * 24);
@@ -36,11 +39,11 @@ pub async fn get_index(app: App, request: HttpRequest) -> HttpResponse {
 /// `GET /static-files/{path}`.
 pub async fn get_static_file(app: App, path: web::Path<String>, request: HttpRequest) -> HttpResponse {
     let (Some(dir), Some(path)) = (&app.config.ui_dir, inner_path(&path)) else {
-        return fallback::not_found().await;
+        return fallback::not_found();
     };
     match File::find(dir, &path, &request).await {
         Some(file) => file.answer(&request, Cache::Keep),
-        None => fallback::not_found().await,
+        None => fallback::not_found(),
     }
 }
 
@@ -69,6 +72,7 @@ enum Cache {
 struct File {
     content: Bytes,
     content_type: String,
+    name: String,
     encoding: Option<&'static str>,
     modified: SystemTime,
 }
@@ -77,21 +81,22 @@ impl File {
     /// Reads `path` below `dir`, compressed if the client takes that and there is such a copy.
     async fn find(dir: &Path, path: &Path, request: &HttpRequest) -> Option<Self> {
         let plain = dir.join(path);
+        let name = file_name(path).into_owned();
         let wanted = request.headers().get(ACCEPT_ENCODING).and_then(|v| v.to_str().ok()).unwrap_or_default();
         // Ranges count plain bytes.
         let has_range = request.headers().contains_key(RANGE);
         for (encoding, suffix) in [("br", ".br"), ("gzip", ".gz")] {
             if !has_range && accepts(wanted, encoding) {
-                let mut name = plain.clone().into_os_string();
-                name.push(suffix);
-                if let Some((content, modified)) = read(Path::new(&name)).await {
+                let mut copy = plain.clone().into_os_string();
+                copy.push(suffix);
+                if let Some((content, modified)) = read(Path::new(&copy)).await {
                     let content_type = content_type(path);
-                    return Some(Self { content, content_type, encoding: Some(encoding), modified });
+                    return Some(Self { content, content_type, name, encoding: Some(encoding), modified });
                 }
             }
         }
         let (content, modified) = read(&plain).await?;
-        Some(Self { content, content_type: content_type(path), encoding: None, modified })
+        Some(Self { content, content_type: content_type(path), name, encoding: None, modified })
     }
 
     fn etag(&self) -> String {
@@ -119,7 +124,10 @@ impl File {
                 return response;
             }
         };
-        response.insert_header((ETAG, etag)).insert_header((ACCEPT_RANGES, "bytes"));
+        response
+            .insert_header((ETAG, etag))
+            .insert_header((ACCEPT_RANGES, "bytes"))
+            .insert_header((CONTENT_DISPOSITION, format!("inline; filename={}", self.name)));
         match cache {
             Cache::Ask => response.insert_header((CACHE_CONTROL, "no-cache")),
             Cache::Keep => response
@@ -152,9 +160,13 @@ async fn read(path: &Path) -> Option<(Bytes, SystemTime)> {
     Some((tokio::fs::read(path).await.ok()?.into(), modified))
 }
 
+fn file_name(path: &Path) -> Cow<'_, str> {
+    path.file_name().unwrap_or_default().to_string_lossy()
+}
+
 fn content_type(path: &Path) -> String {
-    let kind = mime_guess::from_path(path).first_or_octet_stream();
-    if kind.type_() == mime_guess::mime::TEXT { format!("{kind}; charset=utf-8") } else { kind.to_string() }
+    let kind = mime::guess(&file_name(path));
+    if kind.starts_with("text/") { format!("{kind}; charset=utf-8") } else { kind.to_owned() }
 }
 
 /// Says whether an `Accept-Encoding` takes `encoding`.
@@ -212,4 +224,31 @@ fn part(headers: &HeaderMap, etag: &str, length: usize) -> Part {
         _ => return Part::Whole,
     };
     if first >= length { Part::Nowhere } else { Part::Of(first, last.min(length - 1)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_are_those_of_stock() {
+        for (path, want) in [
+            ("index.html", "text/html; charset=utf-8"),
+            ("static/js/main.0a1b.js", "text/javascript; charset=utf-8"),
+            ("favicon.ico", "image/vnd.microsoft.icon"),
+            ("manifest.json", "application/json"),
+            ("noending", "application/octet-stream"),
+        ] {
+            assert_eq!(content_type(Path::new(path)), want, "{path}");
+        }
+    }
+
+    #[test]
+    fn paths_lead_inwards_only() {
+        for (path, is_inner) in
+            [("a/b.js", true), ("", false), ("..", false), ("a/../b", false), ("/etc", false), ("./a", false)]
+        {
+            assert_eq!(inner_path(path).is_some(), is_inner, "{path}");
+        }
+    }
 }

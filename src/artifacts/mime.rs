@@ -91,8 +91,10 @@ pub fn content_type(file_name: &str) -> &'static str {
     if TEXT.contains(&ending) { "text/plain" } else { guess(file_name) }
 }
 
+/// Returns the registered type of a file, text or not.
+///
 /// Upstream: Python's `mimetypes.guess_type`, which takes off the ending of a compression first.
-fn guess(file_name: &str) -> &'static str {
+pub fn guess(file_name: &str) -> &'static str {
     let lower = file_name.to_lowercase();
     let mut name = file_name.to_owned();
     for (short, long) in DOUBLE {
