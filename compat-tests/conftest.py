@@ -50,7 +50,7 @@ def pytest_collection_modifyitems(items):
     """Keeps what shares a server in one worker of a parallel run."""
     for item in items:
         params = item.callspec.params if hasattr(item, "callspec") else {}
-        group = [item.path.name, *(str(params[key]) for key in ("backend", "resource") if key in params)]
+        group = [item.path.name, str(params.get("backend", ""))]
         item.add_marker(pytest.mark.xdist_group("-".join(group)))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import importlib
+import itertools
 import json
 
 import pytest
@@ -26,55 +27,64 @@ def _numbered(cases):
 CASES = {name: _numbered(importlib.import_module(f"differential.{name}").CASES) for name in RESOURCES}
 
 
-def play_all(resource: str, stock, ours) -> dict[str, tuple[dict, dict]]:
-    """Returns the comparable answers of both servers to all cases of a resource."""
-    played = {}
-    sides = [(server, {}, Normalizer(server.url)) for server in (stock, ours)]
-    for label, case in CASES[resource].items():
-        pair = []
-        for server, names, normalizer in sides:
+class Pair:
+    """The stock server and ours, each on an empty database, asked the same."""
+
+    def __init__(self, stock, ours) -> None:
+        self._sides = [(server, Normalizer(server.url)) for server in (stock, ours)]
+        self._played: dict[str, dict[str, tuple[dict, dict]]] = {}
+
+    def play(self, resource: str) -> dict[str, tuple[dict, dict]]:
+        """Returns the comparable answers of both servers to all cases of a resource, which are asked once."""
+        if resource not in self._played:
+            names: list[dict[str, str]] = [{} for _ in self._sides]
+            self._played[resource] = {
+                label: self._ask(f"{resource} {label}", case, names) for label, case in CASES[resource].items()
+            }
+        return self._played[resource]
+
+    def _ask(self, label: str, case, names: list[dict[str, str]]) -> tuple[dict, dict]:
+        answers = []
+        for (server, normalizer), known in zip(self._sides, names, strict=True):
             try:
-                pair.append(normalizer.normalize(play(case, server.url, names)))
+                answers.append(normalizer.normalize(label, play(case, server.url, known)))
             except (OSError, http.client.HTTPException) as error:
-                pair.append({"status": 0, "headers": {}, "body": f"no answer: {error!r}"})
-        forget_tolerated(case.name, *pair)
-        played[label] = tuple(pair)
-    return played
+                answers.append({"status": 0, "headers": {}, "body": f"no answer: {error!r}"})
+        forget_tolerated(case.name, *answers)
+        return answers[0], answers[1]
 
 
 @pytest.fixture(scope="module")
-def played(start_server, backend, target):
-    """Plays the cases of a resource once per database, on two fresh servers."""
-    done: dict[str, dict] = {}
-
-    def play_resource(resource: str) -> dict:
-        if resource not in done:
-            done[resource] = play_all(resource, start_server("stock", backend), start_server(target, backend))
-        return done[resource]
-
-    return play_resource
+def pair(start_server, backend, target):
+    """The two servers on a database."""
+    return Pair(start_server("stock", backend), start_server(target, backend))
 
 
 @pytest.mark.parametrize(("resource", "label"), [(r, label) for r, cases in CASES.items() for label in cases])
-def test_same_answer(played, resource, label):
-    stock, ours = played(resource)[label]
+def test_same_answer(pair, resource, label):
+    stock, ours = pair.play(resource)[label]
     if stock != ours:
         pytest.fail(f"{label}\n{_difference(stock, ours)}", pytrace=False)
 
 
 def _difference(stock: dict, ours: dict) -> str:
-    lines = []
-    for part in ("status", "headers", "body"):
-        if stock[part] == ours[part]:
-            continue
-        if part == "headers":
-            for name in sorted(stock[part].keys() | ours[part].keys()):
-                want, got = stock[part].get(name), ours[part].get(name)
-                if want != got:
-                    lines.append(f"  header {name}: stock {want!r}, ours {got!r}")
-        else:
-            lines.append(f"  {part} stock: {_short(stock[part])}\n  {part} ours:  {_short(ours[part])}")
-    return "\n".join(lines)
+    return "\n".join(f"  {where}\n    stock: {_short(want)}\n    ours:  {_short(got)}" for where, want, got in _leaves(stock, ours))
+
+
+def _leaves(stock: object, ours: object, where: str = "") -> list[tuple[str, object, object]]:
+    """The innermost places where two answers differ."""
+    if isinstance(stock, dict) and isinstance(ours, dict):
+        keys = [*stock, *(key for key in ours if key not in stock)]
+        steps = [(f"{where}.{key}", stock.get(key, _NOTHING), ours.get(key, _NOTHING)) for key in keys]
+    elif isinstance(stock, list) and isinstance(ours, list):
+        pairs = itertools.zip_longest(stock, ours, fillvalue=_NOTHING)
+        steps = [(f"{where}[{i}]", want, got) for i, (want, got) in enumerate(pairs)]
+    else:
+        return [] if stock == ours else [(where, stock, ours)]
+    return [leaf for path, want, got in steps for leaf in _leaves(want, got, path)][:8]
+
+
+_NOTHING = "(nothing)"
 
 
 def _short(value: object) -> str:

@@ -6,6 +6,8 @@ _PROXY = "/api/2.0/mlflow-artifacts/artifacts"
 _AJAX_PROXY = "/ajax-api/2.0/mlflow-artifacts/artifacts"
 _UPLOAD = "/ajax-api/2.0/mlflow/upload-artifact"
 _ROOT = f"{_PROXY}/$ae/$ar/artifacts"
+#: Where odd paths are written, since the two servers do not take the same of them: nothing lists it.
+_ODD = f"{_PROXY}/$ae/$odd/artifacts"
 
 _FILES = {
     "plain.txt": b"alpha\n", "page.html": b"<h1>hi</h1>", "data.json": b'{"a": 1}', "table.csv": b"a,b\n1,2\n", "empty.bin": b"", "pic.png": b"\x89PNG\r\n\x1a\n", "notes.md": b"# md", "conf.yaml": b"a: 1", "conf.yml": b"a: 1", "vec.svg": b"<svg/>", "mod.py": b"x = 1", "MLmodel": b"flavors:\n",
@@ -16,6 +18,7 @@ _BAD_PATHS = ["..%2fx", "../x", "%2e%2e/x", "sub/../../../../x", "a/./b.txt", "a
 
 CASES: list[Case] = [
     post("experiments/create", {"name": "for artifacts"}, ae="experiment_id"), post("runs/create", {"experiment_id": "$ae", "start_time": 1, "run_name": "artifacts"}, ar="run.info.run_id"), post("runs/create", {"experiment_id": "$ae", "start_time": 1, "run_name": "empty"}, ar2="run.info.run_id"),
+    post("runs/create", {"experiment_id": "$ae", "start_time": 1, "run_name": "odd"}, odd="run.info.run_id"),
     get("artifacts/list", run_id="$ar"), get("artifacts/list", run_id="$ar", path="none"),
     *[raw("PUT", f"{_ROOT}/{name}", body, name=f"put {name}") for name, body in _FILES.items()],
     raw("PUT", f"{_ROOT}/plain.txt", b"overwritten\n", name="put over a file"), raw("PUT", f"{_ROOT}/sub", b"x", name="put over a folder"), raw("PUT", f"{_ROOT}/plain.txt/below", b"x", name="put below a file"),
@@ -25,7 +28,7 @@ CASES: list[Case] = [
     *[raw("GET", f"{_ROOT}/plain.txt", name=f"proxy range {r}", headers={"Range": r}) for r in ("bytes=0-3", "bytes=3-", "bytes=-4", "bytes=0-0", "bytes=5-2", "bytes=99-", "bytes=0-999", "bytes=0-1,3-4", "bytes=x", "items=0-3", "bytes=-0", "bytes=0-3 ")],
     get(_PROXY), get(_PROXY, path=""), get(_PROXY, path="$ae/$ar/artifacts"), get(_PROXY, path="$ae/$ar/artifacts/"), get(_PROXY, path="$ae/$ar/artifacts/sub"), get(_PROXY, path="$ae/$ar/artifacts/sub/deep"), get(_PROXY, path="$ae/$ar/artifacts/plain.txt"), get(_PROXY, path="$ae/none"), get(_AJAX_PROXY, path="$ae/$ar/artifacts/sub"), get(f"{_PROXY}/", path="$ae"), get(_PROXY, path="$ae/$ar/artifacts/ünï ☃.txt"),
     *[get(_PROXY, path=p, name=f"proxy list {p!r}") for p in ("..", "../x", "/", "/etc", "a/../../..", "%2e%2e", "c:\\x", "a\\..\\b", ".", "a\x00b", "file:///etc", "~")],
-    *[raw("PUT", f"{_ROOT}/{p}", b"x", name=f"put bad path {p!r}") for p in _BAD_PATHS], *[raw("GET", f"{_ROOT}/{p}", name=f"proxy get bad path {p!r}") for p in _BAD_PATHS],
+    *[raw("PUT", f"{_ODD}/{p}", b"x", name=f"put bad path {p!r}") for p in _BAD_PATHS], *[raw("GET", f"{_ODD}/{p}", name=f"proxy get bad path {p!r}") for p in _BAD_PATHS],
     get("artifacts/list", run_id="$ar"), get("artifacts/list", run_id="$ar", path="sub"), get("artifacts/list", run_id="$ar", path="sub/deep/er"), get("artifacts/list", run_id="$ar", path="plain.txt"), get("artifacts/list", run_uuid="$ar", path="sub"), get("/ajax-api/2.0/mlflow/artifacts/list", run_id="$ar", path="sub"), get("artifacts/list", run_id="$ar2"), get("artifacts/list", run_id="$ar", path="sub", page_token="x"), get("artifacts/list"), get("artifacts/list", run_id="nope"), get("artifacts/list", run_id=""), get("artifacts/list", run_id="$ar", path=""), get("artifacts/list", run_id="$ar", path="sub/"),
     *[get("artifacts/list", run_id="$ar", path=p, name=f"list bad path {p!r}") for p in ("..", "../x", "/", "/etc", "sub/../../..", "%2e%2e", "%2e%2e/x", "c:\\x", "a\\..\\b", ".", "a//b", "a\x00b", "file:///etc", "~", "sub/..", "./sub", "a?b", "a#b")],
     *[get("/get-artifact", run_id="$ar", path=n.replace("%20", " ").replace("%C3%BCn%C3%AF", "ünï").replace("%E2%98%83", "☃").replace("%23", "#").replace("%25", "%").replace("%22", '"'), name=f"get-artifact {n}") for n in _FILES],

@@ -20,6 +20,9 @@ COMPARED_HEADERS = [
 PRESENCE_HEADERS = ["etag", "last-modified"]
 
 _HEX_ID = re.compile(r"(?<![0-9a-f])[0-9a-f]{32}(?![0-9a-f])")
+#: Where the number of an experiment stands: under these keys and in the addresses of artifacts.
+_EXPERIMENT_KEYS = {"experiment_id", "experimentId", "experiment_ids"}
+_EXPERIMENT_FOLDER = re.compile(r"(?<=mlflow-artifacts:/)[1-9]\d*(?=/|$)")
 _BOUNDARY = re.compile(r"(?<![0-9a-f])[0-9a-f]{26}(?![0-9a-f])")
 _GENERATED_NAME = re.compile(r"[a-z]+-[a-z]+-\d{1,3}")
 #: Lists that are sets: stock reads them without an order.
@@ -27,20 +30,34 @@ _UNORDERED = {"tags", "params", "metrics", "dataset_inputs", "model_inputs", "da
 
 
 class Normalizer:
-    """Replaces ids by the order of their first appearance, and times near now, for one server."""
+    """Replaces ids by the case that first answered them, and times near now, for one server.
+
+    Named so, and not numbered, one difference is one difference: it does not shift the ids of all that follows.
+    """
 
     def __init__(self, server_url: str) -> None:
         self._host = server_url.removeprefix("http://")
         self._ids: dict[str, str] = {}
+        self._case, self._seen = "", 0
 
-    def normalize(self, answer: Answer) -> dict[str, Any]:
-        """Returns the comparable form of an answer."""
+    def normalize(self, case: str, answer: Answer) -> dict[str, Any]:
+        """Returns the comparable form of the answer to a case."""
+        self._case, self._seen = case, 0
         headers = {name: self._text(answer.headers[name]) for name in COMPARED_HEADERS if name in answer.headers}
         for name in {"allow", "vary"} & headers.keys():
             # Sets, which stock sometimes sends with a name twice.
             headers[name] = ", ".join(sorted(set(headers[name].split(", "))))
         headers |= {name: "present" for name in PRESENCE_HEADERS if name in answer.headers}
         return {"status": answer.status, "headers": headers, "body": self._body(answer)}
+
+    def _id(self, found: str) -> str:
+        if found not in self._ids:
+            self._seen += 1
+            self._ids[found] = f"<id {self._seen} of {self._case}>"
+        return self._ids[found]
+
+    def _experiment(self, number: str) -> str:
+        return self._id(f"experiment {number}") if number.isdecimal() and number != "0" else number
 
     def _body(self, answer: Answer) -> Any:
         if "json" not in answer.headers.get("content-type", ""):
@@ -66,11 +83,14 @@ class Normalizer:
             return "<now>" if _near_now(value) else value
         if key in ("run_name", "runName", "name", "value") and _GENERATED_NAME.fullmatch(value):
             return "<generated name>"
+        if key in _EXPERIMENT_KEYS:
+            return self._experiment(value)
         return self._text(value)
 
     def _text(self, text: str) -> str:
         text = text.replace(self._host, "<host>")
-        text = _HEX_ID.sub(lambda found: self._ids.setdefault(found[0], f"<id {len(self._ids) + 1}>"), text)
+        text = _HEX_ID.sub(lambda found: self._id(found[0]), text)
+        text = _EXPERIMENT_FOLDER.sub(lambda found: self._experiment(found[0]), text)
         text = _BOUNDARY.sub("<boundary>", text)
         return re.sub(r"\b\d{13}\b", lambda found: "<now>" if _near_now(int(found[0])) else found[0], text)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import mimetypes
+import posixpath
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -48,20 +50,22 @@ def _cut_driver_text(stock: Comparable, ours: Comparable) -> None:
 def _forget_error_page(stock: Comparable, ours: Comparable) -> None:
     """Keeps of an HTML error page that it is one: status and headers are compared all the same."""
     for answer in (stock, ours):
-        if answer["status"] >= 400 and isinstance(answer["body"], str) and answer["body"].startswith("<!doctype html>"):
+        if answer["status"] >= 300 and isinstance(answer["body"], str) and answer["body"].startswith("<!doctype html>"):
             answer["body"] = "an HTML page"
 
 
 #: How the messages of Python's own exceptions begin.
-_ACCIDENTS = ("Python int too large", "malformed node or string", "type object", "could not convert string")
+_ACCIDENTS = (
+    "Python int too large", "malformed node or string", "type object", "could not convert string",
+    "A string literal cannot contain NUL",
+)  # fmt: skip
 
 
 def _accept_refusal(stock: Comparable, ours: Comparable) -> None:
     """Where stock failed with 500 by accident, any refusal of ours in JSON will do."""
     accident = isinstance(stock["body"], str) or _message(stock).startswith(_ACCIDENTS)
     if stock["status"] == 500 and accident and 400 <= ours["status"] < 500 and isinstance(ours["body"], dict):
-        for answer in (stock, ours):
-            answer |= {"status": "refused", "headers": {}, "body": None}
+        _forget_all(stock, ours)
 
 
 #: What GraphQL answers of stock say when its own code raised.
@@ -81,13 +85,228 @@ def _forget_body(*answers: Comparable) -> None:
         answer["body"] = None
 
 
+def _forget_all(*answers: Comparable) -> None:
+    for answer in answers:
+        answer |= {"status": 0, "headers": {}, "body": None}
+
+
+def _accept_answer(stock: Comparable, ours: Comparable) -> None:
+    """Where stock failed with 500, an answer of ours will do."""
+    if stock["status"] == 500 and ours["status"] == 200:
+        _forget_all(stock, ours)
+
+
+def _accept_code(status: int, code: str) -> Callable[[Comparable, Comparable], None]:
+    """Lets this error of ours stand for whatever stock answered."""
+
+    def accept(stock: Comparable, ours: Comparable) -> None:
+        if ours["status"] == status and isinstance(ours["body"], dict) and ours["body"].get("error_code") == code:
+            _forget_all(stock, ours)
+
+    return accept
+
+
+def _accept_status(status: int) -> Callable[[Comparable, Comparable], None]:
+    """Lets an answer of ours of this status stand for whatever stock answered."""
+
+    def accept(stock: Comparable, ours: Comparable) -> None:
+        if ours["status"] == status:
+            _forget_all(stock, ours)
+
+    return accept
+
+
+def _accept_json_error(stock: Comparable, ours: Comparable) -> None:
+    """Where stock has a page for people, an error of the same status in JSON will do."""
+    if stock["body"] == "an HTML page" and stock["status"] == ours["status"] and _message(ours):
+        for answer in (stock, ours):
+            answer["headers"].pop("content-type", None)
+            answer["body"] = None
+
+
+def _compare_detail(stock: Comparable, ours: Comparable) -> None:
+    """Takes FastAPI's `detail` for the message of an error, and leaves only that of ours."""
+    if isinstance(stock["body"], dict) and list(stock["body"]) == ["detail"] and _message(ours):
+        stock["body"] = {"message": stock["body"]["detail"]}
+        ours["body"] = {"message": _message(ours)}
+
+
+def _plain_paths(*answers: Comparable) -> None:
+    """Writes the path in a message, and those of a listing, without the slashes and dots that mean nothing."""
+    for answer in answers:
+        if re.match("No such artifact: |Artifact path refers to a directory", _message(answer)):
+            answer["body"]["message"] = re.sub(
+                r"'(.*)'$", lambda found: f"'{posixpath.normpath(found[1])}'", _message(answer)
+            )
+        elif isinstance(answer["body"], dict):
+            for file in answer["body"].get("files", []):
+                file["path"] = posixpath.normpath(file["path"])
+
+
+def _forget_type_beyond_python(stock: Comparable, ours: Comparable) -> None:
+    """Forgets the type of a file that only the machine's own list, where it has one, could know."""
+    name = re.search(r"filename=\"?([^\";]*)", stock["headers"].get("content-disposition", ""))
+    if name and mimetypes.MimeTypes().guess_type(name[1])[0] is None:
+        for answer in (stock, ours):
+            answer["headers"].pop("content-type", None)
+
+
+def _without_headers(*names: str) -> Callable[[Comparable, Comparable], None]:
+    def forget(*answers: Comparable) -> None:
+        for answer in answers:
+            for name in names:
+                answer["headers"].pop(name, None)
+
+    return forget
+
+
+def _forget_missing_features(stock: Comparable, ours: Comparable) -> None:
+    """Stock has these; ours must say that it has not."""
+    for key in ("presigned_upload_run_id_supported", "presigned_upload_model_id_supported"):
+        if ours["body"].get(key) is False:
+            stock["body"][key] = False
+    if ours["body"].get("features_enabled") == {"gateway": False}:
+        stock["body"]["features_enabled"] = {"gateway": False}
+
+
+def _forget_compression(stock: Comparable, ours: Comparable) -> None:
+    ours["headers"]["vary"] = ours["headers"].get("vary", "").replace("Accept-Encoding, ", "")
+
+
+def _accept_number_and_word(stock: Comparable, ours: Comparable) -> None:
+    if "invalid input syntax for type integer" in _message(stock) and ours["status"] == 200:
+        _forget_all(stock, ours)
+
+
+def _forget_negative_zero(stock: Comparable, ours: Comparable) -> None:
+    for kept, sent in zip(stock["body"]["run"]["data"]["metrics"], ours["body"]["run"]["data"]["metrics"], strict=True):
+        if (kept["value"], sent["value"]) == ("float 0.0", "float -0.0"):
+            kept["value"] = sent["value"]
+
+
+def _cut_token_error(*answers: Comparable) -> None:
+    for answer in answers:
+        if found := re.match(r"Invalid page token: \S+\. ", _message(answer)):
+            answer["body"]["message"] = found[0]
+
+
+#: The order counts: what is done to an answer is there for the next.
 TOLERATED = [
+    # What is not there yet.
+    Tolerance(
+        "GET /(ajax-)?api/3.0/mlflow/server-info",
+        "presigned URLs and the gateway are not there, and the flags say so",
+        _forget_missing_features,
+    ),
+    Tolerance(
+        "POST artifacts/presigned-(up|down)load-url .*", "presigned URLs are not there", _accept_status(404)
+    ),
+    Tolerance(
+        "model versions of a filter", "mlflowSearchModelVersions comes with the model registry", _forget_body
+    ),
+    Tolerance(
+        "mv|GET /model-versions/get-artifact",
+        "the artifacts of versions come with the model registry",
+        _accept_status(404),
+    ),
+    Tolerance(
+        "GET /ajax-api/3.0/mlflow/assistant/providers",
+        "stock lists programs that it could run for an assistant; there is no assistant here",
+        _forget_body,
+    ),
+    # Where stock breaks.
     Tolerance(".*", "stock's GraphQL breaks over runViewType and over an absent argument", _accept_graphql),
-    Tolerance("model versions of a filter", "mlflowSearchModelVersions comes with the model registry", _forget_body),
+    Tolerance(
+        "batch 29|max_results None", "null is as good as absent, over which stock's code raises", _accept_answer
+    ),
+    Tolerance(
+        "model filter: attributes.creation_timestamp < 5",
+        "stock looks for a column of that name, though without `attributes.` it knows the field",
+        _accept_answer,
+    ),
+    Tolerance(
+        "model filter: (attributes.)?status .*",
+        "a word is no status, which only PostgreSQL under stock makes an error of",
+        _accept_number_and_word,
+    ),
+    # Words and forms.
     Tolerance(".*", "the pages for unknown addresses and methods are in our own words", _forget_error_page),
+    Tolerance("GET /get-artifact.*", "what an API client asks is answered in JSON", _accept_json_error),
+    Tolerance("(proxy get|put|GET /api/2.0/mlflow-artifacts).*", "our errors have one shape", _compare_detail),
+    Tolerance(
+        "(proxy get|get-artifact|list|GET /get-artifact).*",
+        "paths are said as they were understood, not as they were spelled",
+        _plain_paths,
+    ),
+    Tolerance("model token .*", "the words of Python's JSON reader follow the token", _cut_token_error),
     Tolerance(".*", "Python prints a set in an order that changes from start to start", _sort_sets),
     Tolerance(".*", "stock repeats the database driver's error with its SQL to the client", _cut_driver_text),
     Tolerance(".*", "stock's own code raises on some values of a wrong type, which makes a 500", _accept_refusal),
+    # HTTP.
+    Tolerance(
+        "HEAD /health|proxy head",
+        "HEAD has the headers of GET; stock's comes from another of its two web frameworks",
+        _without_headers("content-type", "cache-control"),
+    ),
+    Tolerance("(GET|HEAD) (/|/static-files/.*)", "the UI's files are also there compressed", _forget_compression),
+    Tolerance(
+        "Origin http://LOCALHOST:80 .*",
+        "browsers write an origin in lower case; of stock's two CORS layers one would take this",
+        _without_headers("access-control-allow-origin"),
+    ),
+    Tolerance(
+        "POST experiments//get",
+        "slashes too many are answered alike for all methods; the address without them says 405",
+        _accept_status(308),
+    ),
+    Tolerance(
+        "(GET|POST) /api/2.0/mlflow/experiments%2fget|GET logged-models/..%2f..%2fx",
+        "an encoded slash is no separator",
+        _accept_status(404),
+    ),
+    Tolerance(
+        "delete a tag by an encoded key",
+        "an encoded slash is no separator: stock cannot delete such a tag at all",
+        _accept_status(200),
+    ),
+    Tolerance(
+        "GET logged-models/search", "no model is called so: this address takes POST only", _accept_status(405)
+    ),
+    Tolerance(
+        "proxy range bytes=0-1,3-4",
+        "several ranges at once, which no known client asks, are answered with the whole file",
+        _accept_status(200),
+    ),
+    # Files.
+    Tolerance(
+        "(proxy get|get-artifact) .*",
+        "Python asks the machine's /etc/mime.types for endings that it does not know",
+        _forget_type_beyond_python,
+    ),
+    Tolerance(
+        r".*('a\\\\..\\\\b'|'a\\x00b'|'sub%5c..%5cx'|'a%00b')",
+        "a path that climbs on a system where a backslash separates, and a NUL byte, are refused",
+        _accept_code(400, "INVALID_PARAMETER_VALUE"),
+    ),
+    Tolerance(
+        "(put|proxy get) bad path 'a%0ab.txt'", "stock's router stops at a line break", _accept_status(200)
+    ),
+    # Databases.
+    Tolerance(
+        "all odd metrics|latest of the series",
+        "stock's driver for PostgreSQL writes numbers as decimals, which have no negative zero",
+        _forget_negative_zero,
+    ),
+    Tolerance(
+        ".*max_results.*-1.*",
+        "a negative limit is refused; SQLite under stock takes it for none, PostgreSQL fails",
+        _accept_code(400, "INVALID_PARAMETER_VALUE"),
+    ),
+    Tolerance(
+        ".*eyJvZmZzZXQiOiAtMX0=.*",
+        "nobody hands out a token of a negative offset; SQLite under stock takes it for 0, PostgreSQL fails",
+        _accept_status(200),
+    ),
 ]
 
 
