@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::domain::validate::Limits;
-use crate::webhooks;
+use crate::domain::webhook::fernet::FernetKey;
 
 /// The version of MLflow whose protocol and database this server has.
 pub const MLFLOW_VERSION: &str = "3.17.2";
@@ -30,7 +30,7 @@ pub struct Config {
     /// The limits on what clients may send.
     pub limits: Limits,
     /// How webhooks are reached.
-    pub webhooks: webhooks::Settings,
+    pub webhooks: WebhookSettings,
     /// The address to listen on.
     pub host: String,
     /// The port to listen on; 0 takes a free one.
@@ -71,7 +71,7 @@ impl Default for Config {
             artifacts_destination: "./mlartifacts".into(),
             allowed_artifact_schemes: Vec::new(),
             limits: Limits::default(),
-            webhooks: webhooks::Settings::default(),
+            webhooks: WebhookSettings::default(),
             host: "127.0.0.1".into(),
             port: 0,
             static_prefix: String::new(),
@@ -153,6 +153,36 @@ pub enum SqliteSynchronous {
     /// At checkpoints: several times faster writes; a power failure can lose the last of them. A crash of
     /// the server alone loses nothing.
     Normal,
+}
+
+/// How webhooks are reached. The names are those of `MLFLOW_WEBHOOK_…`.
+#[derive(Debug, Clone)]
+pub struct WebhookSettings {
+    /// Schemes that URLs may have.
+    pub allowed_schemes: Vec<String>,
+    /// Whether URLs may lead to private addresses. Lets whoever makes webhooks reach what only this machine can.
+    pub allow_private_ips: bool,
+    /// How long one request may take. Too high and dead receivers keep others waiting.
+    pub request_timeout: Duration,
+    /// How often a request is repeated after a failure that may pass.
+    pub max_retries: u32,
+    /// Requests at a time.
+    pub max_workers: usize,
+    /// What secrets are encrypted with.
+    pub secret_key: Option<FernetKey>,
+}
+
+impl Default for WebhookSettings {
+    fn default() -> Self {
+        Self {
+            allowed_schemes: vec!["https".into()],
+            allow_private_ips: false,
+            request_timeout: Duration::from_secs(30),
+            max_retries: 3,
+            max_workers: 10,
+            secret_key: None,
+        }
+    }
 }
 
 /// A database URI whose password does not show when it is printed.

@@ -50,3 +50,15 @@ pub fn run() -> ExitCode {
 fn report(error: &anyhow::Error) {
     eprintln!("ferroflow: {}", format!("{error:#}").replace('\n', " "));
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_flags_do_not_contradict_one_another() {
+        Cli::command().debug_assert();
+    }
+}

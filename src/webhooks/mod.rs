@@ -8,14 +8,13 @@ mod retry;
 mod send;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use prometheus::{IntCounterVec, Opts};
 use tracing::warn;
 use uuid::Uuid;
 
+use crate::config::WebhookSettings as Settings;
 use crate::domain::time::iso_now;
-use crate::domain::webhook::fernet::FernetKey;
 use crate::domain::webhook::{Event, NewWebhook, WebhookUpdate, change, url};
 use crate::domain::{Error, ErrorCode, Result, python};
 use crate::proto::{Webhook, WebhookTestResult};
@@ -23,36 +22,6 @@ use crate::store::Store;
 use crate::store::webhooks::Receiver;
 use lookup::Lookup;
 use send::{Answer, Failure, Sender, Sending};
-
-/// How webhooks are reached. The names are those of `MLFLOW_WEBHOOK_…`.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// Schemes that URLs may have.
-    pub allowed_schemes: Vec<String>,
-    /// Whether URLs may lead to private addresses. Lets whoever makes webhooks reach what only this machine can.
-    pub allow_private_ips: bool,
-    /// How long one request may take. Too high and dead receivers keep others waiting.
-    pub request_timeout: Duration,
-    /// How often a request is repeated after a failure that may pass.
-    pub max_retries: u32,
-    /// Requests at a time.
-    pub max_workers: usize,
-    /// What secrets are encrypted with.
-    pub secret_key: Option<FernetKey>,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            allowed_schemes: vec!["https".into()],
-            allow_private_ips: false,
-            request_timeout: Duration::from_secs(30),
-            max_retries: 3,
-            max_workers: 10,
-            secret_key: None,
-        }
-    }
-}
 
 /// The webhooks of a server.
 pub struct Webhooks {

@@ -1,7 +1,7 @@
 //! Deliveries to a receiver in this process, over both databases.
 
 use std::sync::Mutex;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
