@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -11,12 +12,14 @@ from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelOutput, Metric
 
 
-def fill(url: str, folder) -> dict[str, str]:
+def fill(server, folder) -> dict[str, str]:
     """Writes something of everything and returns the ids to ask for."""
-    client = MlflowClient(url)
-    experiment = client.create_experiment("filled ünï", tags={"k": "☃"})
-    client.delete_experiment(client.create_experiment("gone"))
-    names = {"experiment": experiment}
+    client, kind = MlflowClient(server.url), server.kind
+    experiment = client.create_experiment(f"filled ünï by {kind}", tags={"k": "☃"})
+    gone = client.create_experiment(f"to go by {kind}")
+    client.rename_experiment(gone, f"gone by {kind}")
+    client.delete_experiment(gone)
+    names = {"experiment": experiment, "gone": gone}
     for i in range(5):
         run = client.create_run(experiment, start_time=1000 + i, run_name=f"run {i}", tags={"i": str(i)}).info.run_id
         names[f"run{i}"] = run
@@ -32,19 +35,27 @@ def fill(url: str, folder) -> dict[str, str]:
     client.finalize_logged_model(names["model0"], "READY")
     client.delete_logged_model(names["model4"])
     client.set_terminated(names["run1"], end_time=9999)
+    client.set_terminated(names["run2"], "FAILED", end_time=9999)
+    client.update_run(names["run2"], name="renamed")
     client.delete_run(names["run4"])
     (folder / "a file.txt").write_text("content")
     client.log_artifact(names["run0"], str(folder / "a file.txt"), "sub")
     return names
 
 
+_FILTERS = ["", "metrics.acc > 3", "params.p LIKE '日%'", "tags.i != '3'", "attributes.status = 'FAILED'", "dataset.digest = 'd1'"]
+_ORDERS = [[], ["metrics.acc DESC", "start_time"], ["params.p"]]
+_VIEWS = ["ACTIVE_ONLY", "DELETED_ONLY", "ALL"]
 READS = [
     get("experiments/get", experiment_id="$experiment"),
+    get("experiments/get", experiment_id="$gone"),
     get("experiments/get", experiment_id="0"),
     post("experiments/search", {"max_results": 10, "view_type": "ALL", "order_by": ["name"]}),
     *[get("runs/get", run_id=f"$run{i}") for i in range(5)],
-    post("runs/search", {"experiment_ids": ["$experiment"], "run_view_type": "ALL"}),
-    post("runs/search", {"experiment_ids": ["$experiment"], "order_by": ["metrics.acc DESC", "start_time"]}),
+    *[
+        post("runs/search", {"experiment_ids": ["$experiment"], "filter": text, "order_by": order, "run_view_type": view}, name=f"{text} {order} {view}")
+        for text, order, view in itertools.product(_FILTERS, _ORDERS, _VIEWS)
+    ],
     post("runs/search", {"experiment_ids": ["$experiment"], "filter": "dataset.digest = 'd1' AND params.p LIKE '日%'"}),
     post("runs/search", {"experiment_ids": ["$experiment"], "filter": "metrics.acc > 3 AND tags.i IS NOT NULL"}),
     get("metrics/get-history", run_id="$run3", metric_key="acc"),
@@ -60,31 +71,48 @@ READS = [
 def read(server, names: dict[str, str]) -> dict[str, dict]:
     """Returns the comparable answers to READS."""
     normalizer = Normalizer(server.url)
-    return {case.name: normalizer.normalize(play(case, server.url, dict(names))) for case in READS}
+    return {case.name: normalizer.normalize(case.name, play(case, server.url, dict(names))) for case in READS}
+
+
+def assert_same(server, names: dict[str, str], expected: dict[str, dict]) -> None:
+    """Asks a server the READS; every answer has to be there and as expected."""
+    assert len(expected) == len(READS)
+    # The last model is deleted.
+    assert {name: 404 for name in expected if "model4" in name} == {
+        name: answer["status"] for name, answer in expected.items() if answer["status"] != 200
+    }
+    got = read(server, names)
+    assert {name: (expected[name], got[name]) for name in expected if got[name] != expected[name]} == {}
 
 
 @pytest.mark.parametrize("first", ["stock", "target"])
 def test_a_database_changes_hands(start_server, target, backend, first, tmp_path):
     kinds = ["stock", target] if first == "stock" else [target, "stock"]
     before = start_server(kinds[0], backend)
-    names = fill(before.url, tmp_path)
+    names = fill(before, tmp_path)
     expected = read(before, names)
     before.terminate()
-    assert expected["GET artifacts/list {\"run_id\": \"$run0\", \"path\": \"sub\"}"]["status"] == 200
 
     after = start_server(kinds[1], before.backend_uri, artifacts=before.artifacts)
-    got = read(after, names)
-    for name, answer in expected.items():
-        assert got[name] == answer, name
+    assert_same(after, names, expected)
     # The new owner writes, and the old one takes over again.
     client = MlflowClient(after.url)
     client.log_metric(names["run3"], "acc", 0.5, timestamp=99, step=10_000)
     client.set_tag(names["run3"], "second", "owner")
     client.create_run(names["experiment"], run_name="late", start_time=5)
     client.create_logged_model(names["experiment"], name="late model")
-    expected = read(after, names)
+    more = fill(after, tmp_path)
+    expected, expected_more = read(after, names), read(after, more)
     after.terminate()
     before.boot()
-    got = read(before, names)
-    for name, answer in expected.items():
-        assert got[name] == answer, name
+    assert_same(before, names, expected)
+    assert_same(before, more, expected_more)
+    assert MlflowClient(before.url).create_experiment("a third") not in {*names.values(), *more.values()}
+
+
+def test_both_serve_one_database_at_once(start_server, target, backend, stock_database, tmp_path):
+    uri = stock_database(backend)
+    stock = start_server("stock", uri)
+    ours = start_server(target, uri, artifacts=stock.artifacts)
+    for names in [fill(server, tmp_path) for server in (stock, ours)]:
+        assert_same(ours, names, read(stock, names))

@@ -1,12 +1,11 @@
 #!/usr/bin/env bash
 # Runs tests and installs what they miss.   scripts/test.sh [unit] [compat] [browser]   (default: all three)
 # A stage that fails does not stop the others; the exit code and the last lines tell.
-# The comparison with the stock server answer by answer (compat-tests/test_differential.py) has open differences and
-# is not part of this; `make test-differential` runs it.
+# [differential] is of [compat] only the comparison with the stock server, answer by answer.
 # PYTEST_ARGS goes to pytest, for instance PYTEST_ARGS='-k paging --databases sqlite'.
 source "$(dirname "$0")/env.sh"
 stages=("${@:-all}")
-wants() { [[ ( " ${stages[*]} " == *" all "* && $1 != differential ) || " ${stages[*]} " == *" $1 "* ]]; }
+wants() { [[ " ${stages[*]} " == *" all "* || " ${stages[*]} " == *" $1 "* ]]; }
 
 requirements=compat-tests/requirements.txt
 venv=$(venv_for "$requirements")
@@ -42,7 +41,7 @@ if wants unit; then
     "$python" compat-tests/support/postgres.py --major "$major" -- "${test_command[@]}" || failed+=("unit-pg$major")
   done
 fi
-if wants browser || wants compat; then scripts/ui.sh; fi
+if wants browser || wants compat || wants differential; then scripts/ui.sh; fi
 if wants browser; then
   # DATABASES=sqlite,postgres walks the pages on both; one takes two minutes.
   say "the stock UI in a browser (on ${DATABASES:-sqlite})"
@@ -52,10 +51,8 @@ fi
 if wants compat; then
   say "the real MLflow client and server"
   # shellcheck disable=SC2086
-  "$python" -m pytest compat-tests --ignore compat-tests/test_differential.py -n 2 --dist loadgroup ${PYTEST_ARGS:-} ||
-    failed+=(compat)
-fi
-if wants differential; then
+  "$python" -m pytest compat-tests -n 2 --dist loadgroup ${PYTEST_ARGS:-} || failed+=(compat)
+elif wants differential; then
   say "every answer beside the stock server's"
   # shellcheck disable=SC2086
   "$python" -m pytest compat-tests/test_differential.py -n 2 --dist loadgroup ${PYTEST_ARGS:-} || failed+=(differential)
