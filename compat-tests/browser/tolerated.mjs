@@ -4,8 +4,6 @@ const missing = (method, path, reason) => ({ method, path, status: 404, reason, 
 
 export const tolerated = [
   { method: 'GET', path: /\/mlflow\/users\/current$/, status: 404, reason: 'the UI asks who is signed in; without authentication the stock server has no such route either' },
-  missing('GET', /\/mlflow\/model-versions\/search$/, 'the model registry is not served yet'),
-  missing('GET', /\/mlflow\/registered-models\/search$/, 'the model registry is not served yet'),
   missing('POST', /\/3\.0\/mlflow\/traces\/search$/, 'traces are not served yet'),
   missing('POST', /\/3\.0\/mlflow\/traces\/metrics$/, 'traces are not served yet'),
   missing('GET', /\/3\.0\/mlflow\/scorers\/list$/, 'scorers are not served yet'),

@@ -202,14 +202,6 @@ TOLERATED = [
         "POST artifacts/presigned-(up|down)load-url .*", "presigned URLs are not there", _accept_status(404)
     ),
     Tolerance(
-        "model versions of a filter", "mlflowSearchModelVersions comes with the model registry", _forget_body
-    ),
-    Tolerance(
-        "mv|GET /model-versions/get-artifact",
-        "the artifacts of versions come with the model registry",
-        _accept_status(404),
-    ),
-    Tolerance(
         "GET /ajax-api/3.0/mlflow/assistant/providers",
         "stock lists programs that it could run for an assistant; there is no assistant here",
         _forget_body,

@@ -10,6 +10,8 @@ pub mod graphql;
 pub mod logged_models;
 pub mod metrics;
 pub mod middleware;
+pub mod model_versions;
+pub mod registered_models;
 pub mod reply;
 mod route;
 pub mod runs;
@@ -49,6 +51,7 @@ fn below_prefix(routes: &mut ServiceConfig) {
         .service(scope("/ajax-api").configure(ajax_api).configure(api))
         .service(at("/graphql").post(graphql::graphql).get(graphql::graphql))
         .service(at("/get-artifact").get(artifacts::get_artifact))
+        .service(at("/model-versions/get-artifact").get(model_versions::get_model_version_artifact))
         .service(at("/health").get(system::health))
         .service(at("/version").get(system::version))
         .service(at("/static-files/{path:.+}").get(ui::get_static_file))
@@ -80,6 +83,8 @@ fn api(routes: &mut ServiceConfig) {
                 .configure(runs)
                 .configure(experiments)
                 .configure(logged_models)
+                .configure(registered_models)
+                .configure(model_versions)
                 .configure(webhook_routes)
                 .service(at("/artifacts/list").get(artifacts::list_artifacts)),
         )
@@ -170,4 +175,40 @@ fn logged_models(routes: &mut ServiceConfig) {
         .service(
             at("/logged-models/{model_id}/tags/{tag_key}").delete(logged_models::delete_logged_model_tag),
         );
+}
+
+fn registered_models(routes: &mut ServiceConfig) {
+    routes
+        .service(at("/registered-models/create").post(registered_models::create_registered_model))
+        .service(at("/registered-models/get").get(registered_models::get_registered_model))
+        .service(at("/registered-models/search").get(registered_models::search_registered_models))
+        .service(at("/registered-models/update").patch(registered_models::update_registered_model))
+        .service(at("/registered-models/rename").post(registered_models::rename_registered_model))
+        .service(at("/registered-models/delete").delete(registered_models::delete_registered_model))
+        .service(
+            at("/registered-models/get-latest-versions")
+                .get(registered_models::get_latest_versions)
+                .post(registered_models::get_latest_versions),
+        )
+        .service(at("/registered-models/set-tag").post(registered_models::set_registered_model_tag))
+        .service(at("/registered-models/delete-tag").delete(registered_models::delete_registered_model_tag))
+        .service(
+            at("/registered-models/alias")
+                .get(registered_models::get_model_version_by_alias)
+                .post(registered_models::set_registered_model_alias)
+                .delete(registered_models::delete_registered_model_alias),
+        );
+}
+
+fn model_versions(routes: &mut ServiceConfig) {
+    routes
+        .service(at("/model-versions/create").post(model_versions::create_model_version))
+        .service(at("/model-versions/get").get(model_versions::get_model_version))
+        .service(at("/model-versions/search").get(model_versions::search_model_versions))
+        .service(at("/model-versions/update").patch(model_versions::update_model_version))
+        .service(at("/model-versions/transition-stage").post(model_versions::transition_model_version_stage))
+        .service(at("/model-versions/delete").delete(model_versions::delete_model_version))
+        .service(at("/model-versions/get-download-uri").get(model_versions::get_model_version_download_uri))
+        .service(at("/model-versions/set-tag").post(model_versions::set_model_version_tag))
+        .service(at("/model-versions/delete-tag").delete(model_versions::delete_model_version_tag));
 }

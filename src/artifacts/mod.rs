@@ -7,6 +7,7 @@
 //! Other stores than the local disk become variants of `Store`.
 
 mod disk;
+mod local;
 pub mod mime;
 mod path;
 #[cfg(test)]
@@ -19,6 +20,7 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use futures_util::Stream;
 
+pub use local::require_within;
 pub use path::ArtifactPath;
 pub use uri::{Artifacts, Settings, default_root};
 

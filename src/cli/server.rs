@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
 use clap::{ArgAction, Args};
+use regex::Regex;
 
 use super::webhooks::WebhookArgs;
 use crate::config::{
@@ -139,6 +140,12 @@ struct LimitArgs {
         hide = true
     )]
     allowed_artifact_schemes: Option<String>,
+    #[arg(
+        long = "model-source-variable",
+        env = "MLFLOW_CREATE_MODEL_VERSION_SOURCE_VALIDATION_REGEX",
+        hide = true
+    )]
+    model_source_pattern: Option<Regex>,
 }
 
 /// Settings that `mlflow server` does not have. `config.rs` says what each does.
@@ -235,6 +242,7 @@ impl ServerArgs {
                     LongValues::Refuse
                 },
                 location_length: self.limits.location_length,
+                model_source_pattern: self.limits.model_source_pattern,
                 ..Limits::default()
             },
             webhooks: self.webhooks.into_settings()?,

@@ -8,6 +8,8 @@ use super::{Error, Result, page, run, validate};
 use crate::proto::search_logged_models::OrderBy;
 use crate::proto::{CreateLoggedModel, LoggedModelParameter, LoggedModelTag, SearchLoggedModels};
 
+/// The tag that lists, as JSON, the versions of registered models that come from a logged model.
+pub const VERSIONS_TAG: &str = "mlflow.modelVersions";
 /// Results of a search that asks for 0.
 const DEFAULT_MAX_RESULTS: i32 = 100;
 
@@ -67,6 +69,20 @@ pub fn last_of_each(tags: Vec<LoggedModelTag>) -> Vec<LoggedModelTag> {
     tags.sort_by(|a, b| a.key().cmp(b.key()));
     tags.dedup_by(|later, kept| later.key() == kept.key());
     tags
+}
+
+/// Adds a version to the list of [`VERSIONS_TAG`].
+///
+/// Upstream: `AbstractStore.set_model_versions_tags`. Differs: a list that cannot be read is begun anew, where stock
+/// fails after it has made the version.
+pub fn with_version(list: &str, name: &str, version: i32) -> String {
+    let entry = json!({ "name": name, "version": version });
+    let mut entries: Vec<Value> = serde_json::from_str(list).unwrap_or_default();
+    if entries.contains(&entry) {
+        entries.clear();
+    }
+    entries.push(entry);
+    json_dumps(&Value::Array(entries))
 }
 
 /// Which part of which search is wanted, without the filter and the order.
@@ -251,6 +267,18 @@ mod tests {
         let new = new.unwrap();
         assert_eq!(new.name.split('-').count(), 3);
         assert!(new.model_id.starts_with("m-") && new.model_id.len() == 34);
+    }
+
+    #[test]
+    fn versions_are_listed() {
+        let one = with_version("[]", "é", 1);
+        assert_eq!(one, r#"[{"name": "\u00e9", "version": 1}]"#);
+        assert_eq!(
+            with_version(&one, "b", 2),
+            r#"[{"name": "\u00e9", "version": 1}, {"name": "b", "version": 2}]"#
+        );
+        assert_eq!(with_version(&one, "é", 1), one);
+        assert_eq!(with_version("nonsense", "é", 1), one);
     }
 
     #[test]

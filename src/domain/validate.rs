@@ -4,6 +4,8 @@
 
 use std::path::PathBuf;
 
+use regex::Regex;
+
 use super::{Error, ErrorCode, Result, artifact_uri, python};
 
 /// Longest key of a metric, param or tag.
@@ -56,6 +58,9 @@ pub struct Limits {
     pub graphql_aliases: usize,
     /// What relative artifact locations are relative to.
     pub working_directory: PathBuf,
+    /// What the source of a model version must match. Upstream:
+    /// `MLFLOW_CREATE_MODEL_VERSION_SOURCE_VALIDATION_REGEX`.
+    pub model_source_pattern: Option<Regex>,
 }
 
 impl Default for Limits {
@@ -66,6 +71,7 @@ impl Default for Limits {
             graphql_root_fields: 10,
             graphql_aliases: 10,
             working_directory: std::env::current_dir().unwrap_or_default(),
+            model_source_pattern: None,
         }
     }
 }
@@ -105,8 +111,16 @@ pub fn key(key: &str, path: &str) -> Result<()> {
              colon(:) and slashes (/).",
         ));
     }
-    let normal = normalize_path(key);
-    if normal == key && normal != "." && !normal.starts_with("..") && !normal.starts_with('/') {
+    only_itself(key, path)
+}
+
+/// Checks that `name`, taken as a path, is no path but itself.
+///
+/// # Errors
+/// `INVALID_PARAMETER_VALUE`, with `path` as the name of the parameter. Upstream: `path_not_unique`.
+pub fn only_itself(name: &str, path: &str) -> Result<()> {
+    let normal = normalize_path(name);
+    if normal == name && normal != "." && !normal.starts_with("..") && !normal.starts_with('/') {
         return Ok(());
     }
     let reason = format!(
@@ -114,7 +128,7 @@ pub fn key(key: &str, path: &str) -> Result<()> {
          such. This name would resolve to {}",
         python::repr(&normal)
     );
-    Err(invalid_value(path, key, &reason))
+    Err(invalid_value(path, name, &reason))
 }
 
 fn is_key_character(c: char) -> bool {

@@ -193,7 +193,7 @@ pub(super) fn value<'a>(
     }
 }
 
-fn number(text: &str) -> Number {
+pub(super) fn number(text: &str) -> Number {
     match text.parse::<i64>() {
         Ok(whole) => Number::Int(whole),
         // The lexer lets only numbers through.
@@ -204,7 +204,7 @@ fn number(text: &str) -> Number {
 /// Returns the inside of a quoted text.
 ///
 /// Upstream: `SearchUtils._strip_quotes`.
-fn quoted(text: &str) -> Result<&str> {
+pub(super) fn quoted(text: &str) -> Result<&str> {
     let inside = trim_quotes(text, &['\'', '"']);
     if inside.len() == text.len() {
         return Err(Error::invalid(format!(
@@ -216,7 +216,7 @@ fn quoted(text: &str) -> Result<&str> {
 }
 
 /// Takes the quotes off a key: single or double ones first, then backticks.
-fn unquote(key: &str) -> &str {
+pub(super) fn unquote(key: &str) -> &str {
     trim_quotes(trim_quotes(key, &['\'', '"']), &['`'])
 }
 

@@ -29,9 +29,12 @@ mod keywords;
 mod lexer;
 mod literal;
 mod parser;
+mod registry;
 
 pub mod experiments;
 pub mod logged_models;
+pub mod model_versions;
+pub mod registered_models;
 pub mod runs;
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use super::schema::{
     logged_model_metrics, logged_model_params, logged_model_tags, logged_models, tags as run_tags,
 };
 use super::{Store, each};
-use crate::domain::logged_model::{NewLoggedModel, last_of_each};
+use crate::domain::logged_model::{NewLoggedModel, VERSIONS_TAG, last_of_each, with_version};
 use crate::domain::model_history::{HISTORY_TAG, RecordedModel};
 use crate::domain::time::now_ms;
 use crate::domain::validate::LongValues;
@@ -224,6 +224,46 @@ struct OfModel {
 /// Upstream: `SqlAlchemyStore._raise_model_not_found`.
 fn not_found(id: &str) -> Error {
     Error::not_found(format!("Logged model with ID '{id}' not found."))
+}
+
+/// Where a logged model is and where it comes from.
+pub(super) struct Location {
+    pub(super) location: String,
+    pub(super) source_run_id: Option<String>,
+}
+
+/// Returns where a logged model is that is not deleted.
+pub(super) fn location_of(conn: &mut Conn, id: &str) -> Result<Location> {
+    let found: Option<(String, Option<String>)> = each!(conn, c => logged_models::table
+        .find(id)
+        .filter(logged_models::lifecycle_stage.ne(DELETED))
+        .select((logged_models::artifact_location, logged_models::source_run_id))
+        .first(c)
+        .optional())?;
+    let (location, source_run_id) = found.ok_or_else(|| not_found(id))?;
+    Ok(Location { location, source_run_id })
+}
+
+/// Adds a version of a registered model to the list in the tag of the logged model it comes from.
+///
+/// # Errors
+/// `RESOURCE_DOES_NOT_EXIST`. Upstream: `AbstractStore.set_model_versions_tags`.
+pub(super) fn add_version_to_model(conn: &mut Conn, id: &str, name: &str, version: i32) -> Result<()> {
+    location_of(conn, id)?;
+    let tag = LoggedModelTag { key: Some(VERSIONS_TAG.into()), value: Some("[]".into()) };
+    // Creates the tag or locks it, so that nobody else's entry is lost.
+    let experiment_id = experiment_of(conn, id)?;
+    each!(conn, c => diesel::insert_into(logged_model_tags::table)
+        .values(tag_row(id, experiment_id, &tag))
+        .on_conflict((logged_model_tags::model_id, logged_model_tags::tag_key))
+        .do_update()
+        .set(logged_model_tags::tag_value.eq(logged_model_tags::tag_value))
+        .execute(c))?;
+    let tag = logged_model_tags::table.find((id, VERSIONS_TAG));
+    let list: String = each!(conn, c => tag.select(logged_model_tags::tag_value).first(c))?;
+    let list = with_version(&list, name, version);
+    each!(conn, c => diesel::update(tag).set(logged_model_tags::tag_value.eq(&list)).execute(c))?;
+    Ok(())
 }
 
 fn experiment_of(conn: &mut Conn, id: &str) -> Result<i32> {

@@ -99,8 +99,8 @@ impl<ST> Search<ST> {
     }
 
     /// Adds `IN` or `NOT IN` with its list of texts.
-    pub(super) fn texts(&mut self, membership: Membership, texts: &[String]) -> &mut Self {
-        self.list(membership, texts.iter().map(|text| Piece::Text(text.clone())))
+    pub(super) fn texts<S: AsRef<str>>(&mut self, membership: Membership, texts: &[S]) -> &mut Self {
+        self.list(membership, texts.iter().map(|text| Piece::Text(text.as_ref().to_owned())))
     }
 
     fn list(&mut self, membership: Membership, values: impl Iterator<Item = Piece>) -> &mut Self {

@@ -67,6 +67,7 @@ impl Root {
                 let run = store.get_run(either_id(r.run_id, r.run_uuid)).await?;
                 write(&get_run::Response { run: Some(run) })
             }
+            "mlflowSearchModelVersions" => write(&store.search_model_versions(read(input)?).await?),
             "mlflowSearchRuns" => write(&store.search_runs(read(input)?).await?),
             "mlflowListArtifacts" => write(&list_run_artifacts(&self.app, read(input)?).await?),
             "mlflowGetMetricHistoryBulkInterval" => write(&self.sample(read(input)?).await?),
