@@ -12,7 +12,7 @@ from differential.case import play
 from differential.normalize import Normalizer
 from differential.tolerated import forget_tolerated
 
-RESOURCES = ["requests", "experiments", "runs", "search", "metrics", "models", "artifacts", "graphql"]
+RESOURCES = ["requests", "experiments", "runs", "search", "metrics", "models", "artifacts", "graphql", "webhooks"]
 
 
 #: pytest's ids and -k take no brackets.

@@ -19,7 +19,7 @@ COMPARED_HEADERS = [
 #: Headers whose value is the server's own business, but not whether they are there.
 PRESENCE_HEADERS = ["etag", "last-modified"]
 
-_HEX_ID = re.compile(r"(?<![0-9a-f])[0-9a-f]{32}(?![0-9a-f])")
+_HEX_ID = re.compile(r"(?<![0-9a-f])([0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})(?![0-9a-f])")
 #: Where the number of an experiment stands: under these keys and in the addresses of artifacts.
 _EXPERIMENT_KEYS = {"experiment_id", "experimentId", "experiment_ids"}
 _EXPERIMENT_FOLDER = re.compile(r"(?<=mlflow-artifacts:/)[1-9]\d*(?=/|$)")
