@@ -85,6 +85,8 @@ impl Webhooks {
     /// # Errors
     /// As for [`Store::update_webhook`], and `INVALID_PARAMETER_VALUE` for a URL that may not be used.
     pub async fn update(&self, id: String, update: WebhookUpdate) -> Result<Webhook> {
+        self.store.get_webhook(id.clone()).await?;
+        update.check_name()?;
         if let Some(url) = &update.url {
             self.check_url(url).await?;
         }

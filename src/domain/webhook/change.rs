@@ -3,14 +3,12 @@
 use serde_json::{Map, Value, json};
 
 use super::Event;
+use crate::domain::registry::{PROMPT_TAG, PROMPT_TEXT_TAG, Pair, is_prompt};
 use crate::domain::{Result, python};
 use crate::proto::WebhookAction::{Created, Deleted, Set};
 use crate::proto::{WebhookAction, WebhookEntity};
 
-/// The tag that makes a registered model a prompt.
-pub const IS_PROMPT_TAG: &str = "mlflow.prompt.is_prompt";
-/// The tags with a prompt's text and kind, which payloads do not repeat.
-const PROMPT_TEXT_TAG: &str = "mlflow.prompt.text";
+/// The tag with a prompt's form, which payloads do not repeat.
 const PROMPT_TYPE_TAG: &str = "_mlflow_prompt_type";
 
 /// What a registered model is used for.
@@ -23,15 +21,9 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Reads the kind from tags, the last of a key first.
-    ///
-    /// Upstream: `_is_prompt_request`, `RegisteredModel._is_prompt`.
-    pub fn of_tags<'a>(tags: impl DoubleEndedIterator<Item = (&'a str, &'a str)>) -> Self {
-        let mut found = tags.rev().filter(|(key, _)| *key == IS_PROMPT_TAG);
-        match found.next() {
-            Some((_, value)) if value.eq_ignore_ascii_case("true") => Self::Prompt,
-            _ => Self::Model,
-        }
+    /// Reads the kind from tags, each key once.
+    pub fn of(tags: &[Pair]) -> Self {
+        if is_prompt(tags) { Self::Prompt } else { Self::Model }
     }
 }
 
@@ -44,21 +36,18 @@ pub struct Change {
     pub what: What,
 }
 
-/// Keys and values as they were given.
-pub type Tags = Vec<(String, String)>;
-
 /// What happened to a registered model.
 #[derive(Debug, Clone)]
 #[expect(missing_docs, reason = "the fields have the names of the protocol")]
 pub enum What {
     /// It was registered.
-    Created { tags: Tags, description: Option<String> },
+    Created { tags: Vec<Pair>, description: Option<String> },
     /// A version was made.
     VersionCreated {
         version: String,
         source: String,
         run_id: Option<String>,
-        tags: Tags,
+        tags: Vec<Pair>,
         description: Option<String>,
     },
     /// A tag of its own was set.
@@ -76,12 +65,15 @@ pub enum What {
 }
 
 impl Change {
+    /// Says `what` happened to the model of a name.
+    pub fn new(name: &str, what: What) -> Self {
+        Self { name: name.to_owned(), what }
+    }
+
     /// Returns what the change itself says of the kind; `None` leaves that to the tags that are stored.
     pub fn kind(&self) -> Option<Kind> {
         match &self.what {
-            What::Created { tags, .. } | What::VersionCreated { tags, .. } => {
-                Some(Kind::of_tags(tags.iter().map(|(key, value)| (key.as_str(), value.as_str()))))
-            }
+            What::Created { tags, .. } | What::VersionCreated { tags, .. } => Some(Kind::of(tags)),
             _ => None,
         }
     }
@@ -115,7 +107,7 @@ impl Change {
         match &self.what {
             What::Created { tags, description } => json!({
                 "name": name,
-                "tags": object(tags, if kind == Kind::Prompt { &[IS_PROMPT_TAG, PROMPT_TYPE_TAG] } else { &[] }),
+                "tags": object(tags, if kind == Kind::Prompt { &[PROMPT_TAG, PROMPT_TYPE_TAG] } else { &[] }),
                 // Stock reads the message's field, which is never null.
                 "description": description.as_deref().unwrap_or_default(),
             }),
@@ -134,7 +126,7 @@ impl Change {
                         "name": name,
                         "version": version,
                         "template": object(tags, &[]).get(PROMPT_TEXT_TAG),
-                        "tags": object(tags, &[PROMPT_TEXT_TAG, IS_PROMPT_TAG, PROMPT_TYPE_TAG]),
+                        "tags": object(tags, &[PROMPT_TEXT_TAG, PROMPT_TAG, PROMPT_TYPE_TAG]),
                         "description": description,
                     }),
                 }
@@ -154,7 +146,7 @@ impl Change {
 }
 
 /// Writes tags as an object without those of `hidden`; of two with one key the last counts.
-fn object(tags: &Tags, hidden: &[&str]) -> Map<String, Value> {
+fn object(tags: &[Pair], hidden: &[&str]) -> Map<String, Value> {
     let shown = tags.iter().filter(|(key, _)| !hidden.contains(&key.as_str()));
     shown.map(|(key, value)| (key.clone(), Value::from(value.as_str()))).collect()
 }
@@ -207,8 +199,8 @@ fn examples(kind: Kind) -> Vec<Change> {
     let mut tags = vec![pair("example_key", "example_value")];
     let mut version_tags = tags.clone();
     if kind == Kind::Prompt {
-        tags.push(pair(IS_PROMPT_TAG, "true"));
-        version_tags.extend([pair(IS_PROMPT_TAG, "true"), pair(PROMPT_TEXT_TAG, "Hello {{name}}!")]);
+        tags.push(pair(PROMPT_TAG, "true"));
+        version_tags.extend([pair(PROMPT_TAG, "true"), pair(PROMPT_TEXT_TAG, "Hello {{name}}!")]);
     }
     let version = || "1".to_owned();
     let key = || "example_key".to_owned();
@@ -233,11 +225,6 @@ fn examples(kind: Kind) -> Vec<Change> {
     all.into_iter().map(|what| Change { name: name.into(), what }).collect()
 }
 
-/// Returns tags as changes carry them, from the tags of a request.
-pub fn tags_of<T>(tags: &[T], pair: impl Fn(&T) -> (&str, &str)) -> Tags {
-    tags.iter().map(pair).map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;
@@ -249,8 +236,8 @@ mod tests {
         body(change.event(kind).unwrap(), "2026-01-31T12:00:00.000001+00:00", &change.data(kind))
     }
 
-    fn pairs(tags: &[(&str, &str)]) -> Tags {
-        tags_of(tags, |(key, value)| (key, value))
+    fn pairs(tags: &[(&str, &str)]) -> Vec<Pair> {
+        tags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
     }
 
     #[test]
@@ -267,7 +254,7 @@ mod tests {
     #[test]
     fn a_prompt_version_has_its_template_apart() {
         let tags =
-            pairs(&[(IS_PROMPT_TAG, "True"), (PROMPT_TEXT_TAG, "Hi"), ("a", "b"), (PROMPT_TYPE_TAG, "text")]);
+            pairs(&[(PROMPT_TAG, "True"), (PROMPT_TEXT_TAG, "Hi"), ("a", "b"), (PROMPT_TYPE_TAG, "text")]);
         let what = What::VersionCreated {
             version: "2".into(),
             source: "s".into(),
@@ -289,18 +276,6 @@ mod tests {
         assert_eq!(change.kind(), None);
         assert_eq!(change.event(Kind::Model), None);
         assert_eq!(change.event(Kind::Prompt).unwrap().to_string(), "prompt_tag.set");
-    }
-
-    #[test]
-    fn the_last_tag_says_what_is_a_prompt() {
-        for (tags, want) in [
-            (vec![], Kind::Model),
-            (vec![(IS_PROMPT_TAG, "TRUE")], Kind::Prompt),
-            (vec![(IS_PROMPT_TAG, "true"), (IS_PROMPT_TAG, "false")], Kind::Model),
-            (vec![(IS_PROMPT_TAG, "yes")], Kind::Model),
-        ] {
-            assert_eq!(Kind::of_tags(tags.iter().copied()), want, "{tags:?}");
-        }
     }
 
     #[test]

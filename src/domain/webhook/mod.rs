@@ -191,7 +191,6 @@ impl TryFrom<UpdateWebhook> for WebhookUpdate {
         let events: Vec<Event> = r.events.iter().map(Event::try_from).collect::<Result<_>>()?;
         let status = r.status.map(|_given| r.status());
         let name = r.name.filter(|text| !text.is_empty());
-        name.as_deref().map_or(Ok(()), check_name)?;
         Ok(Self {
             name,
             description: r.description,
@@ -200,6 +199,16 @@ impl TryFrom<UpdateWebhook> for WebhookUpdate {
             secret: r.secret,
             status,
         })
+    }
+}
+
+impl WebhookUpdate {
+    /// Checks the new name, as stock does after it found the webhook.
+    ///
+    /// # Errors
+    /// `INVALID_PARAMETER_VALUE`.
+    pub fn check_name(&self) -> Result<()> {
+        self.name.as_deref().map_or(Ok(()), check_name)
     }
 }
 

@@ -14,6 +14,7 @@ use crate::domain::model_source::{
 };
 use crate::domain::registry::{NewModelVersion, Stage, VersionKey, is_prompt};
 use crate::domain::time::now_ms;
+use crate::domain::webhook::change::{Change, What};
 use crate::domain::{Error, ErrorCode, Result, artifact_uri};
 use crate::proto::{ModelVersion, ModelVersionStatus};
 use crate::store::conn::Conn;
@@ -43,7 +44,18 @@ impl Store {
     /// `RESOURCE_DOES_NOT_EXIST` for an unknown registered or logged model. Upstream:
     /// `SqlAlchemyStore.create_model_version` and `set_model_versions_tags`, which are two transactions.
     pub async fn create_model_version(&self, new: NewModelVersion) -> Result<ModelVersion> {
-        self.write(move |conn| create_in(conn, &new)).await
+        self.write_announced(move |conn| {
+            let made = create_in(conn, &new)?;
+            let what = What::VersionCreated {
+                version: made.version().to_owned(),
+                source: new.source.clone(),
+                run_id: new.run_id.clone(),
+                tags: new.tags.clone(),
+                description: Some(new.description.clone()),
+            };
+            Ok((made, Change::new(&new.name, what)))
+        })
+        .await
     }
 
     /// Returns the folder of a version's files as a URI that a store can be reached by.

@@ -29,6 +29,7 @@ use crate::domain::registry::{
     validate_new_alias, validate_new_name, validate_tag_key,
 };
 use crate::domain::time::now_ms;
+use crate::domain::webhook::change::{Change, What};
 use crate::domain::{Error, Result};
 use crate::proto::{RegisteredModel, RegisteredModelAlias, RegisteredModelTag};
 use versions::{latest_versions, version_messages};
@@ -42,7 +43,11 @@ impl Store {
     /// # Errors
     /// `RESOURCE_ALREADY_EXISTS` for a name in use. Upstream: `SqlAlchemyStore.create_registered_model`.
     pub async fn create_registered_model(&self, new: NewRegisteredModel) -> Result<RegisteredModel> {
-        self.write(move |conn| create_in(conn, &new)).await
+        self.write_announced(move |conn| {
+            let (tags, description) = (new.tags.clone(), Some(new.description.clone()));
+            Ok((create_in(conn, &new)?, Change::new(&new.name, What::Created { tags, description })))
+        })
+        .await
     }
 
     /// Returns a registered model with its tags, aliases and the newest version of each stage.
@@ -106,9 +111,10 @@ impl Store {
     pub async fn set_registered_model_tag(&self, name: String, key: String, value: String) -> Result<()> {
         validate_name(&name)?;
         validate_model_tag(&key, &value)?;
-        self.write(move |conn| {
+        self.write_announced(move |conn| {
             lock_model(conn, &name)?;
-            upsert_tags(conn, &name, &[(key.clone(), value.clone())])
+            upsert_tags(conn, &name, &[(key.clone(), value.clone())])?;
+            Ok(((), Change::new(&name, What::TagSet { key: key.clone(), value: value.clone() })))
         })
         .await
     }
@@ -120,11 +126,11 @@ impl Store {
     pub async fn delete_registered_model_tag(&self, name: String, key: String) -> Result<()> {
         validate_name(&name)?;
         validate_tag_key(&key)?;
-        self.write(move |conn| {
+        self.write_announced(move |conn| {
             lock_model(conn, &name)?;
             let tag = registered_model_tags::table.find((DEFAULT_WORKSPACE, &key, &name));
             each!(conn, c => diesel::delete(tag).execute(c))?;
-            Ok(())
+            Ok(((), Change::new(&name, What::TagDeleted { key: key.clone() })))
         })
         .await
     }
@@ -143,7 +149,7 @@ impl Store {
         validate_name(&name)?;
         validate_new_alias(&alias)?;
         let key = VersionKey::parse(Some(name), &version)?;
-        self.write(move |conn| {
+        self.write_announced(move |conn| {
             let (_, row) = versions::lock_version(conn, &key)?;
             let new = (
                 registered_model_aliases::workspace.eq(DEFAULT_WORKSPACE),
@@ -161,7 +167,8 @@ impl Store {
                 .do_update()
                 .set(registered_model_aliases::version.eq(row.version))
                 .execute(c))?;
-            Ok(())
+            let (alias, version) = (alias.clone(), version.clone());
+            Ok(((), Change::new(&key.name, What::AliasSet { alias, version })))
         })
         .await
     }
@@ -173,11 +180,11 @@ impl Store {
     pub async fn delete_registered_model_alias(&self, name: String, alias: String) -> Result<()> {
         validate_name(&name)?;
         validate_alias(&alias)?;
-        self.write(move |conn| {
+        self.write_announced(move |conn| {
             lock_model(conn, &name)?;
-            let alias = registered_model_aliases::table.find((DEFAULT_WORKSPACE, &name, &alias));
-            each!(conn, c => diesel::delete(alias).execute(c))?;
-            Ok(())
+            let row = registered_model_aliases::table.find((DEFAULT_WORKSPACE, &name, &alias));
+            each!(conn, c => diesel::delete(row).execute(c))?;
+            Ok(((), Change::new(&name, What::AliasDeleted { alias: alias.clone() })))
         })
         .await
     }
@@ -318,7 +325,7 @@ fn upsert_tags(conn: &mut Conn, name: &str, tags: &[Pair]) -> Result<()> {
 }
 
 /// Returns the tags of a model.
-fn tags_of(conn: &mut Conn, name: &str) -> Result<Vec<Pair>> {
+pub(super) fn tags_of(conn: &mut Conn, name: &str) -> Result<Vec<Pair>> {
     let rows: Vec<(String, Option<String>)> = each!(conn, c => registered_model_tags::table
         .filter(registered_model_tags::workspace.eq(DEFAULT_WORKSPACE))
         .filter(registered_model_tags::name.eq(name))

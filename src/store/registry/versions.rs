@@ -11,6 +11,7 @@ use crate::domain::registry::{
     Pair, Stage, VersionKey, is_latest, validate_alias, validate_name, validate_tag_key, validate_version_tag,
 };
 use crate::domain::time::now_ms;
+use crate::domain::webhook::change::{Change, What};
 use crate::domain::{Error, Result};
 use crate::proto::{ModelVersion, ModelVersionStatus, ModelVersionTag};
 use crate::search::Membership;
@@ -160,9 +161,12 @@ impl Store {
     /// `RESOURCE_DOES_NOT_EXIST`; `INVALID_PARAMETER_VALUE` for a bad key or value.
     pub async fn set_model_version_tag(&self, key: VersionKey, tag: Pair) -> Result<()> {
         validate_version_tag(&tag.0, &tag.1)?;
-        self.write(move |conn| {
+        self.write_announced(move |conn| {
             let (_, row) = lock_version(conn, &key)?;
-            upsert_tags(conn, &row.name, row.version, std::slice::from_ref(&tag))
+            upsert_tags(conn, &row.name, row.version, std::slice::from_ref(&tag))?;
+            let (key, value) = tag.clone();
+            let what = What::VersionTagSet { version: row.version.to_string(), key, value };
+            Ok(((), Change::new(&row.name, what)))
         })
         .await
     }
@@ -173,11 +177,12 @@ impl Store {
     /// `RESOURCE_DOES_NOT_EXIST` for an unknown version.
     pub async fn delete_model_version_tag(&self, key: VersionKey, tag_key: String) -> Result<()> {
         validate_tag_key(&tag_key)?;
-        self.write(move |conn| {
+        self.write_announced(move |conn| {
             let (_, row) = lock_version(conn, &key)?;
             let tag = model_version_tags::table.find((DEFAULT_WORKSPACE, &tag_key, &row.name, row.version));
             each!(conn, c => diesel::delete(tag).execute(c))?;
-            Ok(())
+            let what = What::VersionTagDeleted { version: row.version.to_string(), key: tag_key.clone() };
+            Ok(((), Change::new(&row.name, what)))
         })
         .await
     }

@@ -11,16 +11,15 @@ use diesel::sql_types::BigInt;
 use uuid::Uuid;
 
 use super::super::conn::Conn;
-use super::super::schema::{
-    ferroflow_webhook_deliveries as deliveries, registered_model_tags, webhook_events, webhooks,
-};
+use super::super::registry::tags_of;
+use super::super::schema::{ferroflow_webhook_deliveries as deliveries, webhook_events, webhooks};
 use super::super::{Store, each};
 use super::{Receiver, WebhookRow, existing};
 use crate::domain::Result;
 use crate::domain::experiment::DEFAULT_WORKSPACE;
 use crate::domain::time::iso_now;
 use crate::domain::webhook::Event;
-use crate::domain::webhook::change::{self, Change, IS_PROMPT_TAG, Kind};
+use crate::domain::webhook::change::{self, Change, Kind};
 
 const ACTIVE: &str = "ACTIVE";
 /// Finished deliveries that are deleted in one transaction.
@@ -99,8 +98,9 @@ impl Store {
         Ok(value)
     }
 
-    /// Queues what webhooks are to be told of a change that was made before.
-    pub async fn announce(&self, change: Change) -> Result<()> {
+    /// Queues what webhooks are to be told of a change that changes nothing else.
+    #[cfg(test)]
+    pub(crate) async fn announce(&self, change: Change) -> Result<()> {
         self.write_announced(move |_conn| Ok(((), change.clone()))).await
     }
 
@@ -272,7 +272,7 @@ fn announce_in(conn: &mut Conn, change: &Change) -> Result<bool> {
     }
     let kind = match change.kind() {
         Some(kind) => kind,
-        None => stored_kind(conn, &change.name)?,
+        None => Kind::of(&tags_of(conn, &change.name)?),
     };
     let Some(event) = change.event(kind) else { return Ok(false) };
     let (entity, name, now) = (event.entity(), event.to_string(), now_in(conn)?);
@@ -307,16 +307,6 @@ fn subscribers(conn: &mut Conn, events: &[Event]) -> Result<Vec<(String, String)
         .filter(webhooks::workspace.eq(DEFAULT_WORKSPACE))
         .select((webhooks::webhook_id, webhook_events::entity))
         .load(c))?)
-}
-
-/// Reads from the tags of a registered model what it is.
-fn stored_kind(conn: &mut Conn, name: &str) -> Result<Kind> {
-    let tag = registered_model_tags::table
-        .filter(registered_model_tags::workspace.eq(DEFAULT_WORKSPACE))
-        .filter(registered_model_tags::name.eq(name).and(registered_model_tags::key.eq(IS_PROMPT_TAG)))
-        .select(registered_model_tags::value);
-    let value: Option<Option<String>> = each!(conn, c => tag.first(c).optional())?;
-    Ok(Kind::of_tags(value.flatten().as_deref().map(|value| (IS_PROMPT_TAG, value)).into_iter()))
 }
 
 #[cfg(test)]
