@@ -50,7 +50,8 @@ class Receiver:
 
     def __init__(self) -> None:
         self.deliveries: list[Delivery] = []
-        #: What the next requests are answered: a status, with headers or not, or seconds to hang. Then 200.
+        #: What the next requests are answered: a status, with headers or not, or seconds to hang
+        #: before the connection ends. Then 200.
         self.script: deque[int | tuple[int, dict[str, str]] | float] = deque()
         self._port = 0
         self.start()
@@ -66,8 +67,9 @@ class Receiver:
                 receiver.deliveries.append(Delivery(self.path, headers, text, time.time()))
                 step = receiver.script.popleft() if receiver.script else 200
                 if isinstance(step, float):
-                    receiver._stopped.wait(step)
-                    step = 200
+                    # Also while the port is closed: who sent this waits in vain.
+                    time.sleep(step)
+                    return
                 status, extra = step if isinstance(step, tuple) else (step, {})
                 self.send_response(status)
                 for key, value in extra.items():
@@ -79,7 +81,6 @@ class Receiver:
             def log_message(self, *_: object) -> None:
                 pass
 
-        self._stopped = threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", self._port), Handler)
         self._port = self._server.server_address[1]
         self.url = f"http://127.0.0.1:{self._port}/hook"
@@ -87,7 +88,6 @@ class Receiver:
 
     def stop(self) -> None:
         """Closes the port."""
-        self._stopped.set()
         self._server.shutdown()
         self._server.server_close()
 
