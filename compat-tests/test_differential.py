@@ -12,7 +12,9 @@ from differential.case import play
 from differential.normalize import Normalizer
 from differential.tolerated import forget_tolerated
 
-RESOURCES = ["requests", "experiments", "runs", "search", "metrics", "models", "artifacts", "graphql", "webhooks"]
+RESOURCES = [
+    "requests", "experiments", "runs", "search", "metrics", "models", "artifacts", "graphql", "registry", "webhooks",
+]  # fmt: skip
 
 
 #: pytest's ids and -k take no brackets.

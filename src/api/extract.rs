@@ -38,6 +38,8 @@ pub enum Check {
     Strings,
     /// `true` or `false`.
     Bool,
+    /// A whole number, or a string that holds one, that is not greater. Only looked at in query strings.
+    AtMost(i64),
     /// A list whose items have these fields, not null and not empty.
     Items(&'static [&'static str]),
 }
@@ -184,6 +186,7 @@ fn check(json: &Json, name: &str, checks: &[Check], was_parsed: bool) -> Result<
         match check {
             Check::Required if value.is_empty() => return Err(missing(name)),
             Check::Items(fields) => check_items(name, value, fields)?,
+            Check::AtMost(limit) if is_beyond(value, *limit) => return Err(wrong_type(name, value)),
             check if !was_parsed && !has_type(value, *check) => return Err(wrong_type(name, value)),
             _ => {}
         }
@@ -201,10 +204,18 @@ fn check_items(name: &str, value: &Json, fields: &[&str]) -> Result<()> {
     Ok(())
 }
 
+/// Says whether a whole number is greater than `limit`.
+fn is_beyond(value: &Json, limit: i64) -> bool {
+    match value {
+        Json::Int(text) | Json::Str(text) => loose::int(text).is_some_and(|number| number > limit.into()),
+        _ => false,
+    }
+}
+
 fn has_type(value: &Json, check: Check) -> bool {
     let is_text = |value: &Json| matches!(value, Json::Str(_) | Json::Torn(_));
     match check {
-        Check::Required | Check::Items(_) => true,
+        Check::Required | Check::Items(_) | Check::AtMost(_) => true,
         Check::Str => is_text(value),
         Check::Int => match value {
             Json::Int(_) | Json::Bool(_) => true,
@@ -337,6 +348,15 @@ mod tests {
     fn a_value_that_nothing_checks_ends_what_is_read() {
         let read: GetMetricHistory = from_query("max_results=x&run_id=r&metric_key=k").unwrap();
         assert_eq!((read.run_id(), read.metric_key(), read.max_results), ("r", "k", None));
+    }
+
+    #[test]
+    fn numbers_beyond_a_limit_are_refused() {
+        for (count, is_ok) in [("1000", true), ("-5", true), ("1001", false), ("99999999999999999999", false)]
+        {
+            let read = from_query::<crate::proto::SearchRegisteredModels>(&format!("max_results={count}"));
+            assert_eq!(read.is_ok(), is_ok, "{count}");
+        }
     }
 
     #[test]

@@ -5,8 +5,8 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
 
 use super::downloads::{self, Sender};
-use crate::api::extract::Check::{Array, Bool, Int, Required, Str, Strings};
-use crate::api::extract::{Proto, Request, Schema, wrong_type};
+use crate::api::extract::Check::{Array, AtMost, Bool, Int, Required, Str, Strings};
+use crate::api::extract::{Proto, Request, Schema};
 use crate::api::reply::{self, Reply};
 use crate::api::state::App;
 use crate::artifacts::{ArtifactPath, require_within};
@@ -61,7 +61,7 @@ impl Request for GetModelVersionDownloadUri {
 impl Request for SearchModelVersions {
     const SCHEMA: Schema = &[
         ("filter", &[Str]),
-        ("max_results", &[Int]),
+        ("max_results", &[Int, AtMost(MAX_VERSIONS)]),
         ("order_by", &[Array, Strings]),
         ("page_token", &[Str]),
     ];
@@ -156,9 +156,6 @@ pub async fn search_model_versions(
     app: App,
     Proto(r): Proto<SearchModelVersions>,
 ) -> Reply<search_model_versions::Response> {
-    if r.max_results() > MAX_VERSIONS {
-        return Err(wrong_type("max_results", &r.max_results().to_string().as_str().into()));
-    }
     reply::json(app.store.search_model_versions(r).await?)
 }
 

@@ -1,7 +1,7 @@
 //! Registered models with their tags and aliases. Their versions are in `model_versions.rs`.
 
-use crate::api::extract::Check::{Array, Int, Required, Str, Strings};
-use crate::api::extract::{Proto, Request, Schema, wrong_type};
+use crate::api::extract::Check::{Array, AtMost, Int, Required, Str, Strings};
+use crate::api::extract::{Proto, Request, Schema};
 use crate::api::reply::{self, Reply};
 use crate::api::state::App;
 use crate::domain::registry::{MAX_MODELS, NewRegisteredModel};
@@ -38,7 +38,7 @@ impl Request for DeleteRegisteredModel {
 impl Request for SearchRegisteredModels {
     const SCHEMA: Schema = &[
         ("filter", &[Str]),
-        ("max_results", &[Int]),
+        ("max_results", &[Int, AtMost(MAX_MODELS)]),
         ("order_by", &[Array, Strings]),
         ("page_token", &[Str]),
     ];
@@ -121,9 +121,6 @@ pub async fn search_registered_models(
     app: App,
     Proto(r): Proto<SearchRegisteredModels>,
 ) -> Reply<search_registered_models::Response> {
-    if r.max_results() > MAX_MODELS {
-        return Err(wrong_type("max_results", &r.max_results().to_string().as_str().into()));
-    }
     reply::json(app.store.search_registered_models(r).await?)
 }
 
