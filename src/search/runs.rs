@@ -103,32 +103,14 @@ pub enum RunOrderKey {
 /// The tag that holds a run's name.
 pub const RUN_NAME_TAG: &str = "mlflow.runName";
 
+/// The attributes, each group with more names for one of them.
+const COLUMNS: [&str; 7] =
+    ["artifact_uri", "end_time", "run_id", "run_name", "start_time", "status", "user_id"];
 const START_ALIASES: [&str; 2] = ["created", "Created"];
-const FILTERABLE: [&str; 12] = [
-    "artifact_uri",
-    "end_time",
-    "run_id",
-    "run_name",
-    "start_time",
-    "status",
-    "user_id",
-    "created",
-    "Created",
-    "run name",
-    "Run name",
-    "Run Name",
-];
-const ORDERABLE: [&str; 9] = [
-    "artifact_uri",
-    "end_time",
-    "run_id",
-    "run_name",
-    "start_time",
-    "status",
-    "user_id",
-    "created",
-    "Created",
-];
+const NAME_ALIASES: [&str; 3] = ["run name", "Run name", "Run Name"];
+/// Names that an order may use; a filter also takes the aliases of the name.
+const ORDERABLE: &[&[&str]] = &[&COLUMNS, &START_ALIASES];
+const FILTERABLE: &[&[&str]] = &[&COLUMNS, &START_ALIASES, &NAME_ALIASES];
 const ATTRIBUTES: Attributes =
     Attributes { numeric: &["start_time", "end_time", "created", "Created"], listed: &["run_id"] };
 const NUMBER_OPS: [&str; 6] = [">", ">=", "!=", "=", "<", "<="];
@@ -162,7 +144,7 @@ impl RunQuery {
 /// Upstream: `SearchUtils._get_comparison`.
 fn condition<'a>(comparison: &Comparison<'a>) -> Result<Condition<'a>> {
     field::check_shape(comparison)?;
-    let (entity, key) = identifier(comparison.left.text, &FILTERABLE)?;
+    let (entity, key) = identifier(comparison.left.text, FILTERABLE)?;
     let operator = comparison.operator;
     let value = match comparison.right {
         Some(right) => field::value(entity, key, right, &ATTRIBUTES)?,
@@ -178,12 +160,14 @@ fn condition<'a>(comparison: &Comparison<'a>) -> Result<Condition<'a>> {
 }
 
 /// Upstream: `SearchUtils._get_identifier`.
-fn identifier<'a>(text: &'a str, attributes: &[&str]) -> Result<(Entity, &'a str)> {
+fn identifier<'a>(text: &'a str, attributes: &[&[&str]]) -> Result<(Entity, &'a str)> {
     const DATASET_KEYS: [&str; 3] = ["name", "digest", "context"];
     let (prefix, key) = field::split(text);
     let entity = prefix.map_or(Ok(Entity::Attribute), Entity::parse)?;
     match entity {
-        Entity::Attribute if !attributes.contains(&key) => Err(field::no_attribute(key, attributes)),
+        Entity::Attribute if !attributes.iter().any(|names| names.contains(&key)) => {
+            Err(field::no_attribute(key, &attributes.concat()))
+        }
         Entity::Dataset if !DATASET_KEYS.contains(&key) => Err(Error::invalid(format!(
             "Invalid dataset key '{key}' specified. Valid keys are '{}'",
             field::set(&DATASET_KEYS)
@@ -276,7 +260,7 @@ fn order(order_by: &[String]) -> Result<Vec<RunOrder>> {
     let mut order: Vec<RunOrder> = Vec::with_capacity(order_by.len());
     for clause in order_by {
         let (text, direction) = field::order_term(clause)?;
-        let (entity, key) = identifier(&text, &ORDERABLE)?;
+        let (entity, key) = identifier(&text, ORDERABLE)?;
         let key = order_key(entity, key)?;
         if order.iter().any(|before| before.key == key) {
             return Err(Error::new(
