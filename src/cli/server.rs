@@ -146,6 +146,12 @@ struct LimitArgs {
         hide = true
     )]
     model_source_pattern: Option<Regex>,
+    #[arg(long = "graphql-root-fields-variable", env = "MLFLOW_SERVER_GRAPHQL_MAX_ROOT_FIELDS", hide = true,
+        default_value_t = Limits::GRAPHQL_ROOT_FIELDS)]
+    graphql_root_fields: usize,
+    #[arg(long = "graphql-aliases-variable", env = "MLFLOW_SERVER_GRAPHQL_MAX_ALIASES", hide = true,
+        default_value_t = Limits::GRAPHQL_ALIASES)]
+    graphql_aliases: usize,
 }
 
 /// Settings that `mlflow server` does not have. `config.rs` says what each does.
@@ -243,6 +249,8 @@ impl ServerArgs {
                 },
                 location_length: self.limits.location_length,
                 model_source_pattern: self.limits.model_source_pattern,
+                graphql_root_fields: self.limits.graphql_root_fields,
+                graphql_aliases: self.limits.graphql_aliases,
                 ..Limits::default()
             },
             webhooks: self.webhooks.into_settings()?,

@@ -63,13 +63,20 @@ pub struct Limits {
     pub model_source_pattern: Option<Regex>,
 }
 
+impl Limits {
+    /// How many root fields stock allows a GraphQL query.
+    pub const GRAPHQL_ROOT_FIELDS: usize = 10;
+    /// How many aliases stock allows a level of a GraphQL query.
+    pub const GRAPHQL_ALIASES: usize = 10;
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
             long_values: LongValues::default(),
             location_length: artifact_uri::DEFAULT_MAX_LOCATION_LENGTH,
-            graphql_root_fields: 10,
-            graphql_aliases: 10,
+            graphql_root_fields: Self::GRAPHQL_ROOT_FIELDS,
+            graphql_aliases: Self::GRAPHQL_ALIASES,
             working_directory: std::env::current_dir().unwrap_or_default(),
             model_source_pattern: None,
         }
