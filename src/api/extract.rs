@@ -255,7 +255,10 @@ pub fn wrong_type(name: &str, value: &Json) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::domain::ErrorCode;
     use crate::proto::{CreateExperiment, GetMetricHistory, LogBatch, LogMetric};
 
     fn message(body: &str) -> String {
@@ -365,5 +368,46 @@ mod tests {
         assert_eq!(read.run_id.as_deref(), Some("a b"));
         assert_eq!(read.key.as_deref(), Some("k 1"));
         assert_eq!(read.value, Some(1.5));
+    }
+
+    /// JSON whose keys and words are mostly those of a batch.
+    fn odd_json() -> impl Strategy<Value = Value> {
+        const WORDS: [&str; 8] = ["run_id", "runId", "metrics", "tags", "key", "value", "NaN", "1_0.0"];
+        let word = || prop::sample::select(&WORDS[..]);
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            word().prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 40, 5, move |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+                prop::collection::vec((word(), inner), 0..5)
+                    .prop_map(|fields| fields.into_iter().map(|(k, v)| (k.to_owned(), v)).collect::<Value>()),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_read_is_no_fault_of_ours(json in odd_json()) {
+            if let Err(error) = from_body::<LogBatch>(json.to_string().as_bytes()) {
+                prop_assert_eq!(error.code, ErrorCode::InvalidParameterValue, "{}", error.message);
+            }
+        }
+
+        #[test]
+        fn the_fast_reader_agrees_with_the_exact_one(json in odd_json()) {
+            let text = json.to_string();
+            if let Ok(Object(fast)) = serde_json::from_slice::<Object<LogBatch>>(text.as_bytes()) {
+                let exact = parse::read(LogBatch::FIELDS, &Json::parse(text.as_bytes()).unwrap());
+                prop_assert!(exact.is_whole, "{}", text);
+                let exact: LogBatch = serde_json::from_value(Value::Object(exact.fields)).unwrap();
+                // NaN is equal only in text.
+                prop_assert_eq!(format!("{exact:?}"), format!("{fast:?}"), "{}", text);
+            }
+        }
     }
 }
