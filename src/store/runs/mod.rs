@@ -4,16 +4,17 @@ pub(super) mod log;
 pub mod metrics;
 mod search;
 
-use std::collections::HashMap;
-
+use diesel::connection::DefaultLoadingMode;
 use diesel::dsl::{AssumeNotNull, exists};
 use diesel::prelude::*;
-use diesel::sql_types::Text;
+use diesel::sql_types::{BigInt, Bool, Double, Integer, Nullable, Text};
+use serde_json::Value;
 
 use super::conn::Conn;
 use super::datasets::load_inputs;
 use super::experiments::{ACTIVE, DELETED, get_experiment_in, require_active};
-use super::schema::{assessments, latest_metrics, params, runs, tags};
+use super::schema::{assessments, runs, tags};
+use super::statement::{Bind, statement};
 use super::{Store, each};
 use crate::domain::run::{RUN_NAME_TAG, name_of_new_run};
 use crate::domain::time::now_ms;
@@ -167,12 +168,12 @@ pub(super) fn require_active_run(row: &RunRow) -> Result<()> {
 /// Adds to a page of rows what belongs to them, keeping the order, by a fixed number of statements.
 pub(super) fn assemble(conn: &mut Conn, page: Vec<RunRow>) -> Result<Vec<Run>> {
     let ids: Vec<&str> = page.iter().map(|row| row.run_uuid.as_str()).collect();
-    let mut data = load_data(conn, &ids)?;
+    let data = load_data(conn, &ids)?;
     let mut linked = load_inputs(conn, &ids)?;
     Ok(page
         .into_iter()
-        .map(|row| {
-            let data = data.remove(&row.run_uuid).unwrap_or_default();
+        .zip(data)
+        .map(|(row, data)| {
             let (inputs, outputs) = linked.remove(&row.run_uuid).unwrap_or_default();
             let mut info = row.into_info();
             if info.run_name().is_empty()
@@ -183,17 +184,6 @@ pub(super) fn assemble(conn: &mut Conn, page: Vec<RunRow>) -> Result<Vec<Run>> {
             Run { info: Some(info), data: Some(data), inputs: Some(inputs), outputs: Some(outputs) }
         })
         .collect())
-}
-
-/// Loads `$columns` of the rows of `$table` that belong to the runs `$ids`. One id alone gets an equality,
-/// since SQLite prepares a list anew each time.
-macro_rules! rows_of {
-    ($conn:expr, $table:ident, $ids:expr, $columns:expr) => {
-        match $ids {
-            [id] => each!($conn, c => $table::table.filter($table::run_uuid.eq(id)).select($columns).load(c)),
-            ids => each!($conn, c => $table::table.filter($table::run_uuid.eq_any(ids)).select($columns).load(c)),
-        }
-    };
 }
 
 /// Deletes the assessments that were made by the runs `$which`: a deleted run takes them along. The run stands
@@ -213,32 +203,72 @@ fn metadata() -> AssumeNotNull<assessments::assessment_metadata> {
     assessments::assessment_metadata.assume_not_null()
 }
 
-fn load_data(conn: &mut Conn, ids: &[&str]) -> Result<HashMap<String, RunData>> {
-    let mut data: HashMap<String, RunData> = HashMap::with_capacity(ids.len());
-    let metrics: Vec<(String, String, f64, Option<i64>, i64, bool)> = rows_of!(conn, latest_metrics, ids, {
-        use latest_metrics::dsl::{is_nan, key, run_uuid, step, timestamp, value};
-        (run_uuid, key, value, timestamp, step, is_nan)
-    })?;
-    for (run, key, value, timestamp, step, is_nan) in metrics {
-        data.entry(run).or_default().metrics.push(Metric {
-            key: Some(key),
-            value: Some(if is_nan { f64::NAN } else { value }),
-            timestamp,
-            step: Some(step),
-            ..Metric::default()
-        });
-    }
-    let params: Vec<(String, String, String)> =
-        rows_of!(conn, params, ids, (params::run_uuid, params::key, params::value))?;
-    for (run, key, value) in params {
-        data.entry(run).or_default().params.push(Param { key: Some(key), value: Some(value) });
-    }
-    let tags: Vec<(String, String, Option<String>)> =
-        rows_of!(conn, tags, ids, (tags::run_uuid, tags::key, tags::value))?;
-    for (run, key, value) in tags {
-        data.entry(run).or_default().tags.push(RunTag { key: Some(key), value });
-    }
+/// Everything that was logged to the runs of a list as one statement: the run's place in the list counted from 0, then
+/// what it is, key and value.
+const PG_DATA: &str = "SELECT p.place - 1, 0, m.key, NULL, m.value, m.timestamp, m.step, m.is_nan \
+    FROM unnest(?) WITH ORDINALITY p(id, place) JOIN latest_metrics m ON m.run_uuid = p.id \
+    UNION ALL SELECT p.place - 1, 1, d.key, d.value, NULL, NULL, NULL, NULL \
+    FROM unnest(?) WITH ORDINALITY p(id, place) JOIN params d ON d.run_uuid = p.id \
+    UNION ALL SELECT p.place - 1, 2, t.key, t.value, NULL, NULL, NULL, NULL \
+    FROM unnest(?) WITH ORDINALITY p(id, place) JOIN tags t ON t.run_uuid = p.id";
+/// The same; a CROSS JOIN keeps SQLite from going through the whole table.
+const SQLITE_DATA: &str = "SELECT p.key, 0, m.key, NULL, m.value, m.timestamp, m.step, m.is_nan \
+    FROM json_each(?) p CROSS JOIN latest_metrics m ON m.run_uuid = p.value \
+    UNION ALL SELECT p.key, 1, d.key, d.value, NULL, NULL, NULL, NULL \
+    FROM json_each(?) p CROSS JOIN params d ON d.run_uuid = p.value \
+    UNION ALL SELECT p.key, 2, t.key, t.value, NULL, NULL, NULL, NULL \
+    FROM json_each(?) p CROSS JOIN tags t ON t.run_uuid = p.value";
+
+type LoggedSql = (
+    BigInt,
+    Integer,
+    Text,
+    Nullable<Text>,
+    Nullable<Double>,
+    Nullable<BigInt>,
+    Nullable<BigInt>,
+    Nullable<Bool>,
+);
+type LoggedRow = (i64, i32, String, Option<String>, Option<f64>, Option<i64>, Option<i64>, Option<bool>);
+
+/// Loads what was logged to each of the runs `ids`, in their order. One statement.
+///
+/// Indexes: stock's on `run_uuid` of each of the tables.
+fn load_data(conn: &mut Conn, ids: &[&str]) -> Result<Vec<RunData>> {
+    let mut data = vec![RunData::default(); ids.len()];
+    let mut add = |row: QueryResult<LoggedRow>| -> QueryResult<()> {
+        let (place, kind, key, text, value, timestamp, step, is_nan) = row?;
+        let Some(data) = usize::try_from(place).ok().and_then(|place| data.get_mut(place)) else {
+            return Ok(());
+        };
+        let key = Some(key);
+        match kind {
+            0 => {
+                let value = if is_nan == Some(true) { Some(f64::NAN) } else { value };
+                data.metrics.push(Metric { key, value, timestamp, step, ..Metric::default() });
+            }
+            1 => data.params.push(Param { key, value: text }),
+            _ => data.tags.push(RunTag { key, value: text }),
+        }
+        Ok(())
+    };
+    match conn {
+        Conn::Pg(c) => statement::<LoggedSql>(PG_DATA, &[Bind::Texts(ids); 3])
+            .load_iter::<LoggedRow, DefaultLoadingMode>(c)?
+            .try_for_each(&mut add),
+        Conn::Sqlite(c) => {
+            let list = json_list(ids);
+            statement::<LoggedSql>(SQLITE_DATA, &[Bind::Text(&list); 3])
+                .load_iter::<LoggedRow, DefaultLoadingMode>(c)?
+                .try_for_each(&mut add)
+        }
+    }?;
     Ok(data)
+}
+
+/// Writes texts as a JSON list, which SQLite takes for a table.
+fn json_list(texts: &[&str]) -> String {
+    Value::from(texts.to_vec()).to_string()
 }
 
 fn create_run_in(conn: &mut Conn, request: &CreateRun) -> Result<Run> {
