@@ -228,7 +228,7 @@ TOLERATED = [
     ),
     # Words and forms.
     Tolerance(".*", "the pages for unknown addresses and methods are in our own words", _forget_error_page),
-    Tolerance("GET /get-artifact.*", "what an API client asks is answered in JSON", _accept_json_error),
+    Tolerance("GET (/model-versions)?/get-artifact.*", "what an API client asks is answered in JSON", _accept_json_error),
     Tolerance("(proxy get|put|GET /api/2.0/mlflow-artifacts).*", "our errors have one shape", _compare_detail),
     Tolerance(
         "(proxy get|get-artifact|list|GET /get-artifact).*",
