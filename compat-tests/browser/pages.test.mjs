@@ -10,8 +10,11 @@ import { fileURLToPath } from 'node:url';
 import { createInterface } from 'node:readline';
 import experiments from './steps/experiments.mjs';
 import models from './steps/models.mjs';
+import prompts from './steps/prompts.mjs';
+import registry from './steps/registry.mjs';
 import run from './steps/run.mjs';
 import runs from './steps/runs.mjs';
+import webhooks from './steps/webhooks.mjs';
 import { tolerated } from './tolerated.mjs';
 import { Ui } from './ui.mjs';
 
@@ -42,7 +45,7 @@ for (const database of databases) {
       await ui?.close();
       await server?.stop();
     });
-    for (const step of [...experiments, ...runs, ...run, ...models]) {
+    for (const step of [...experiments, ...runs, ...run, ...models, ...registry, ...prompts, ...webhooks]) {
       it(step.name, () => ui.step(() => step.does(ui, server), step.allow));
     }
     it('meets every missing route that it tolerates', { skip: target === 'stock' }, () => {

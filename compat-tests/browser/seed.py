@@ -18,7 +18,7 @@ SWEEP, PRICES = "iris-sweep", "house-prices"
 
 
 def seed(url: str) -> dict[str, object]:
-    """Writes two experiments with their runs and models, and returns the ids that the steps visit."""
+    """Writes experiments with runs and models, a registry, prompts and a webhook, and returns the ids that the steps visit."""
     mlflow.set_tracking_uri(url)
     client = MlflowClient()
     sweep = client.create_experiment(SWEEP, tags={"team": "flowers"})
@@ -32,6 +32,9 @@ def seed(url: str) -> dict[str, object]:
     _files(trees[0])
     model = _model(trees[0])
     _statuses(client, prices)
+    _registry(client, trees, model)
+    _prompts(client)
+    client.create_webhook("notify", "https://93.184.216.34/hook", ["prompt.created"], status="DISABLED")
     return {"sweep": sweep, "prices": prices, "trees": trees, "parent": parent, "odd": odd, "model": model}
 
 
@@ -99,6 +102,24 @@ def _model(run_id: str) -> str:
         mlflow.log_metric("holdout", 0.75, model_id=model.model_id)
     mlflow.create_external_model(name="rented-tree", params={"price": "3"})
     return model.model_id
+
+
+def _registry(client: MlflowClient, trees: list[str], model: str) -> None:
+    client.create_registered_model("garden", tags={"domain": "flowers"}, description="All *trees* of the garden")
+    mlflow.register_model(f"models:/{model}", "garden")
+    client.create_model_version(
+        "garden", f"runs:/{trees[2]}/tree", trees[2], tags={"validated": "yes"}, description="Second of its kind"
+    )
+    client.set_registered_model_alias("garden", "champion", "2")
+    client.create_registered_model("orchard")
+
+
+def _prompts(client: MlflowClient) -> None:
+    mlflow.genai.register_prompt("greeting", "Hello {{name}}!", commit_message="first words")
+    mlflow.genai.register_prompt("greeting", "Good day, {{name}}.", commit_message="more polite", tags={"tone": "stiff"})
+    client.set_prompt_alias("greeting", "production", 2)
+    chat = [{"role": "system", "content": "You help {{who}}."}, {"role": "user", "content": "Where is {{what}}?"}]
+    mlflow.genai.register_prompt("helper", chat)
 
 
 def _statuses(client: MlflowClient, experiment: str) -> None:
