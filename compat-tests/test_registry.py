@@ -7,6 +7,7 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import requests
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.utils.models import get_model_name_and_version
 
@@ -88,6 +89,22 @@ def test_copy_model_version(mlflow, client, name, logged):
     copied = client.copy_model_version(f"models:/{name}/1", name + "-copy")
     assert (copied.name, int(copied.version), copied.run_id) == (name + "-copy", 1, run_id)
     assert mlflow.pyfunc.load_model(f"models:/{name}-copy/1").predict([1]) == [2]
+
+
+def test_files_of_a_version(mlflow, client, server, name, logged):
+    run_id, info = logged
+    client.create_registered_model(name)
+    client.create_model_version(name, f"runs:/{run_id}/adder", run_id)
+    client.create_model_version(name, info.model_uri, model_id=info.model_id)
+    with mlflow.start_run(run_id=run_id):
+        mlflow.log_text("plain", "adder/note.txt")
+    for version, path, status in ((1, "note.txt", 200), (2, "MLmodel", 200), (2, "none", 404), (1, "../x", 400), (9, "x", 404)):
+        query = {"name": name, "version": version, "path": path}
+        answer = requests.get(f"{server.url}/model-versions/get-artifact", params=query, timeout=30)
+        assert answer.status_code == status, (query, answer.text)
+    assert b"python_function" in requests.get(
+        f"{server.url}/model-versions/get-artifact", params={"name": name, "version": 2, "path": "MLmodel"}, timeout=30
+    ).content
 
 
 def test_stages(client, name):

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable, Text};
 
-use super::versions::{COLUMNS, DELETED_STAGE, VersionColumns, VersionRow, version_messages};
+use super::versions::{COLUMNS_OF, DELETED_STAGE, VersionColumns, VersionRow, version_messages};
 use super::{ModelRow, assemble};
 use crate::domain::Result;
 use crate::domain::experiment::DEFAULT_WORKSPACE;
@@ -158,7 +158,7 @@ fn models_statement(
 /// The statement without its limit. A version is a prompt if any version of its model says so.
 fn versions_statement(dialect: Dialect, query: &ModelVersionQuery) -> Search<VersionColumns> {
     let mut search = Search::new(dialect);
-    search.sql(COLUMNS).sql(" WHERE v.workspace = ").text(DEFAULT_WORKSPACE);
+    search.sql(COLUMNS_OF).sql("model_versions v WHERE v.workspace = ").text(DEFAULT_WORKSPACE);
     search.sql(" AND v.current_stage != ").text(DELETED_STAGE);
     for predicate in &query.predicates {
         search.sql(" AND ");

@@ -188,7 +188,7 @@ impl Store {
     }
 }
 
-/// A row of `model_versions`. The order of the fields is that of [`COLUMNS`].
+/// A row of `model_versions`. The order of the fields is that of [`COLUMNS_OF`].
 #[derive(Queryable, Selectable, Insertable, Debug)]
 #[diesel(table_name = model_versions, treat_none_as_default_value = false)]
 pub(super) struct VersionRow {
@@ -208,9 +208,8 @@ pub(super) struct VersionRow {
 }
 
 /// The columns of a [`VersionRow`] in statements whose table of versions is called `v`.
-pub(super) const COLUMNS: &str = "SELECT v.name, v.version, v.creation_time, v.last_updated_time, v.description, v.user_id, \
-     v.current_stage, v.source, v.run_id, v.status, v.status_message, v.run_link, v.storage_location \
-     FROM model_versions v";
+pub(super) const COLUMNS_OF: &str = "SELECT v.name, v.version, v.creation_time, v.last_updated_time, v.description, v.user_id, \
+     v.current_stage, v.source, v.run_id, v.status, v.status_message, v.run_link, v.storage_location FROM ";
 
 /// The SQL type of a [`VersionRow`].
 pub(super) type VersionColumns = (
@@ -306,14 +305,15 @@ pub(super) fn version_by_alias(conn: &mut Conn, name: &str, alias: &str) -> Resu
 /// every version of these models but only the rows that it returns.
 pub(super) fn latest_versions(conn: &mut Conn, names: &[&str]) -> Result<Vec<VersionRow>> {
     let mut search = Search::<VersionColumns>::new(conn.dialect());
-    search.sql(COLUMNS);
-    search.sql(" JOIN (SELECT name, MAX(version) AS version FROM model_versions WHERE workspace = ");
+    search.sql(COLUMNS_OF);
+    // SQLite takes the tables of a CROSS JOIN in their order; by itself it would look at every version there is.
+    search.sql("(SELECT name, MAX(version) AS version FROM model_versions WHERE workspace = ");
     search.text(DEFAULT_WORKSPACE).sql(" AND current_stage != ").text(DELETED_STAGE).sql(" AND name");
     search.texts(Membership::In, names);
-    search.sql(
-        " GROUP BY name, current_stage) l ON l.name = v.name AND l.version = v.version WHERE v.workspace = ",
-    );
-    search.text(DEFAULT_WORKSPACE).sql(" ORDER BY v.name, v.version");
+    search.sql(" GROUP BY name, current_stage) l CROSS JOIN model_versions v WHERE v.workspace = ");
+    search
+        .text(DEFAULT_WORKSPACE)
+        .sql(" AND v.name = l.name AND v.version = l.version ORDER BY v.name, v.version");
     Ok(each!(conn, c => search.load(c))?)
 }
 
@@ -346,8 +346,8 @@ fn load_tags(conn: &mut Conn, versions: &[VersionRow], tags: &mut Tags) -> Resul
             .integer(row.version)
             .sql(")");
     }
-    // Both databases call the columns of VALUES so.
-    search.sql(") AS k JOIN model_version_tags t ON t.workspace = ").text(DEFAULT_WORKSPACE);
+    // Both databases call the columns of VALUES so; for CROSS JOIN see above.
+    search.sql(") AS k CROSS JOIN model_version_tags t WHERE t.workspace = ").text(DEFAULT_WORKSPACE);
     search.sql(" AND t.name = k.column1 AND t.version = k.column2 ORDER BY t.name, t.version, t.key");
     let rows: Vec<(String, i32, String, Option<String>)> = each!(conn, c => search.load(c))?;
     for (name, version, key, value) in rows {
