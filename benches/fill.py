@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from support.load import call
 
-EXPERIMENTS, RUNS, LONG_RUNS, POINTS, FAT_RUNS = 1000, 20_000, 10, 100_000, 50
+EXPERIMENTS, RUNS, LONG_RUNS, POINTS, FAT_RUNS, MODELS = 1000, 20_000, 10, 100_000, 50, 5000
 #: The runs lie in this many of the experiments.
 FILLED = 20
 
@@ -39,6 +39,7 @@ def fill(url: str) -> Data:
         data.fat = list(pool.map(lambda i: run(url, fat, i, 50, 100, 20), range(FAT_RUNS)))
         data.long = list(pool.map(lambda i: run(url, long, i, 1, 1, 1), range(LONG_RUNS)))
         data.targets = list(pool.map(lambda i: run(url, targets, i, 0, 0, 0), range(16)))
+        list(pool.map(lambda i: model(url, i), range(MODELS)))
     for run_id in data.long:
         for first in range(0, POINTS, 1000):
             metrics = [{"key": "m", "value": i * 7919 % 1009 / 9, "timestamp": i, "step": i} for i in range(first, first + 1000)]
@@ -62,6 +63,14 @@ def run(url: str, experiment: str, number: int, params: int, metrics: int, tags:
     post(url, "runs/log-batch", batch)
     post(url, "runs/update", {"run_id": run_id, "status": "FINISHED", "end_time": 1_700_000_060_000 + number * 1000})
     return run_id
+
+
+def model(url: str, number: int) -> None:
+    """Creates a registered model with five versions; all have four tags."""
+    name, tags = f"model {number:04}", [{"key": f"tag_{i}", "value": f"value {number % 7}"} for i in range(4)]
+    post(url, "registered-models/create", {"name": name, "tags": tags})
+    for _ in range(5):
+        post(url, "model-versions/create", {"name": name, "source": f"s3://models/{number}", "tags": tags})
 
 
 def post(url: str, path: str, body: dict) -> dict:

@@ -92,6 +92,38 @@ try:
 except MlflowException as error:
     assert error.error_code == "RESOURCE_DOES_NOT_EXIST", error.error_code
 
+# The registry: 1.x asks for preview routes that MLflow no longer has. Aliases came with 2.3.
+if version >= (2, 0):
+    model_name = "model of " + mlflow.__version__
+    client.create_registered_model(model_name, tags={"team": "risk"}, description="first")
+    source = parent.info.artifact_uri + "/sub"
+    for number in ("1", "2"):
+        made = client.create_model_version(model_name, source, parent.info.run_id, tags={"n": number}, await_creation_for=0)
+        assert made.version == number or made.version == int(number), made
+    client.transition_model_version_stage(model_name, "1", "Production")
+    client.transition_model_version_stage(model_name, "2", "Production", archive_existing_versions=True)
+    assert client.get_model_version(model_name, "1").current_stage == "Archived"
+    assert [str(v.version) for v in client.get_latest_versions(model_name, ["Production"])] == ["2"]
+    assert client.get_model_version_download_uri(model_name, "2") == source
+    client.update_registered_model(model_name, "second")
+    client.set_model_version_tag(model_name, "2", "colour", "red")
+    found = client.search_model_versions("name = '%s'" % model_name)
+    assert sorted(str(v.version) for v in found) == ["1", "2"], found
+    assert {str(v.version): v.tags for v in found}["2"] == {"n": "2", "colour": "red"}, found
+    if version >= (2, 3):
+        client.set_registered_model_alias(model_name, "best", "2")
+        assert str(client.get_model_version_by_alias(model_name, "best").version) == "2"
+    client.rename_registered_model(model_name, model_name + " renamed")
+    models = client.search_registered_models(filter_string="name LIKE 'model of %s%%'" % mlflow.__version__)
+    assert [(m.name, m.description) for m in models] == [(model_name + " renamed", "second")], models
+    client.delete_model_version(model_name + " renamed", "1")
+    client.delete_registered_model(model_name + " renamed")
+    try:
+        client.get_registered_model(model_name)
+        raise AssertionError("a model that is not there")
+    except MlflowException as error:
+        assert error.error_code == "RESOURCE_DOES_NOT_EXIST", error.error_code
+
 inputs = outputs = 0
 if version >= (2, 4):
     from mlflow.entities import Dataset, DatasetInput, InputTag
