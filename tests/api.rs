@@ -12,6 +12,8 @@ mod experiments;
 mod layers;
 #[path = "api/models.rs"]
 mod models;
+#[path = "api/registry.rs"]
+mod registry;
 #[path = "api/runs.rs"]
 mod runs;
 #[path = "api/search.rs"]
