@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { chromium } from 'playwright-core';
-import { broken, thrownFor404, tolerated } from './tolerated.mjs';
+import { broken, tolerated } from './tolerated.mjs';
 
 const CHROMIUM = process.env.CHROMIUM || '/usr/bin/chromium';
 const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync', '--disable-dev-shm-usage'];
@@ -27,7 +27,7 @@ export class Ui {
   }
 
   constructor(url, context, profile) {
-    Object.assign(this, { url, context, profile, page: context.pages()[0], problems: [], allowed: [], pending: new Set(), met: new Set() });
+    Object.assign(this, { url, context, profile, page: context.pages()[0], problems: [], allowed: [], pending: new Set() });
     this.page.setDefaultTimeout(PATIENCE);
     this.page.on('pageerror', error => { if (!/ResizeObserver/.test(error.message)) this.problems.push(`page error: ${error.message}`); });
     this.page.on('request', request => { if (this.isOurs(request) && ANSWERED.test(request.url())) this.pending.add(request); });
@@ -54,18 +54,15 @@ export class Ui {
     const request = response.request();
     if (!this.isOurs(request) || response.status() < 400) return;
     const path = new URL(response.url()).pathname;
-    const known = tolerated.find(it => it.method === request.method() && it.status === response.status() && it.path.test(path));
-    if (known) {
-      this.met.add(known);
-      this.metMissing ||= known.missing;
-    } else if (!this.allowed.some(it => it.status === response.status() && path.endsWith(it.path))) {
+    const known = tolerated.some(it => it.method === request.method() && it.status === response.status() && it.path.test(path));
+    if (!known && !this.allowed.some(it => it.status === response.status() && path.endsWith(it.path))) {
       this.problems.push(`${response.status()} ${request.method()} ${path}${new URL(response.url()).search}`);
     }
   }
 
   // Runs one step; `allow` lists error answers that the step provokes: [{ status, path }].
   async step(body, allow = []) {
-    Object.assign(this, { problems: [], allowed: allow, metMissing: false });
+    Object.assign(this, { problems: [], allowed: allow });
     try {
       await body(this);
       await this.settle();
@@ -74,8 +71,7 @@ export class Ui {
       this.problems.unshift(`${error.message.split('\n').slice(0, 4).join(' ')} on ${this.page.url()}`);
       if (process.env.SCREENSHOTS) await this.page.screenshot({ path: join(process.env.SCREENSHOTS, `${Date.now()}.png`) });
     }
-    const counted = this.problems.filter(it => !(this.metMissing && thrownFor404.test(it)));
-    if (counted.length > 0) throw new Error([...new Set(counted)].join('\n'));
+    if (this.problems.length > 0) throw new Error([...new Set(this.problems)].join('\n'));
   }
 
   async go(path) {

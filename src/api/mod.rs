@@ -19,6 +19,7 @@ pub mod state;
 pub mod system;
 #[cfg(test)]
 mod testing;
+pub mod traces;
 pub mod ui;
 pub mod webhooks;
 
@@ -92,6 +93,14 @@ fn api(routes: &mut ServiceConfig) {
             scope("/2.0/mlflow-artifacts")
                 .service(at("/artifacts").get(artifacts::list_proxied_artifacts))
                 .configure(artifact_files),
+        )
+        .service(at("/3.0/mlflow/traces/search").post(traces::search_traces))
+        .service(at("/3.0/mlflow/traces/metrics").post(traces::query_trace_metrics))
+        .service(at("/3.0/mlflow/scorers/list").get(traces::list_scorers))
+        .service(
+            at("/3.0/mlflow/datasets/search")
+                .get(traces::search_evaluation_datasets)
+                .post(traces::search_evaluation_datasets),
         )
         .service(at("/3.0/mlflow/server-info").get(system::get_server_info));
 }

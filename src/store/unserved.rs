@@ -1,0 +1,60 @@
+//! What a database that stock has filled may hold and this server cannot show yet. A search over such things answers
+//! that there are none only where that is so.
+
+use diesel::prelude::*;
+use diesel::sql_types::BigInt;
+
+use super::statement::statement;
+use super::{Store, each};
+use crate::domain::{Error, ErrorCode, Result};
+
+/// Things that this server does not serve yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unserved {
+    /// Traces, their spans and assessments.
+    Traces,
+    /// Scorers.
+    Scorers,
+    /// Datasets of evaluations.
+    EvaluationDatasets,
+}
+
+impl Unserved {
+    const fn query(self) -> &'static str {
+        match self {
+            Self::Traces => "SELECT count(*) FROM (SELECT 1 FROM trace_info LIMIT 1) found",
+            Self::Scorers => "SELECT count(*) FROM (SELECT 1 FROM scorers LIMIT 1) found",
+            Self::EvaluationDatasets => {
+                "SELECT count(*) FROM (SELECT 1 FROM evaluation_datasets LIMIT 1) found"
+            }
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Traces => "traces",
+            Self::Scorers => "scorers",
+            Self::EvaluationDatasets => "evaluation datasets",
+        }
+    }
+}
+
+impl Store {
+    /// Checks that the database holds nothing of a kind.
+    ///
+    /// # Errors
+    /// `NOT_IMPLEMENTED` when it does.
+    pub async fn require_none(&self, kind: Unserved) -> Result<()> {
+        let found: i64 = self
+            .read(move |conn| Ok(each!(conn, c => statement::<BigInt>(kind.query(), &[]).get_result(c))?))
+            .await?;
+        if found == 0 {
+            return Ok(());
+        }
+        let name = kind.name();
+        Err(Error::new(
+            ErrorCode::NotImplemented,
+            format!("This database holds {name}, which this server does not serve yet."),
+        ))
+    }
+}
