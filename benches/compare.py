@@ -151,8 +151,8 @@ def measure(load: Load, variant: Variant, database: int | None, data: Data, seco
         per_second=float(re.search(r"Requests/sec:\s+([\d.]+)", output)[1]),
         server_us=(after[0] - before[0]) / max(requests, 1) * 1e6,
         database_us=(after[1] - before[1]) / max(requests, 1) * 1e6,
-        p50_ms=milliseconds(re.search(r"50%\s+(\S+)", output)[1]),
-        p99_ms=milliseconds(re.search(r"99%\s+(\S+)", output)[1]),
+        p50_ms=milliseconds(re.search(r"^ +50%\s+(\S+)", output, re.MULTILINE)[1]),
+        p99_ms=milliseconds(re.search(r"^ +99%\s+(\S+)", output, re.MULTILINE)[1]),
         errors=(int(errors[1]) if errors else 0) + sum(map(int, re.findall(r"\d+", timeouts[1] if timeouts else ""))),
     )
 

@@ -56,10 +56,10 @@ impl Webhooks {
     /// Prepares the webhooks of `store`.
     ///
     /// # Errors
-    /// When TLS cannot be set up.
+    /// When what is counted cannot be registered.
     pub fn new(store: Arc<Store>, settings: Settings) -> Result<Self> {
         let lookup = Lookup::new(settings.allow_private_ips);
-        let sender = Sender::new(&settings, lookup.clone())?;
+        let sender = Sender::new(&settings, lookup.clone());
         let counters = Counters::new().map_err(Error::internal)?;
         Ok(Self { store, settings, lookup, sender, counters })
     }

@@ -4,7 +4,7 @@
 
 use std::error::Error as StdError;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
@@ -16,7 +16,6 @@ use super::Settings;
 use super::lookup::{Lookup, Refusal};
 use crate::domain::time::now_ms;
 use crate::domain::webhook::fernet::hmac_sha256;
-use crate::domain::{Error, Result};
 use crate::store::webhooks::Signing;
 
 const SIGNATURE: &str = "x-mlflow-signature";
@@ -31,8 +30,10 @@ const MAX_ANSWER: usize = 1024 * 1024;
 
 /// Makes requests to webhooks.
 pub(super) struct Sender {
-    client: Client,
+    /// Made for the first request: it reads all certificates of the host, which takes time and memory.
+    client: OnceLock<Client>,
     guard: Guard,
+    timeout: Duration,
 }
 
 /// A request to be made.
@@ -102,10 +103,22 @@ impl std::fmt::Display for SchemeRefused {
 impl StdError for SchemeRefused {}
 
 impl Sender {
-    /// Prepares a client that keeps no connections: they would outlive the check of their address.
-    pub(super) fn new(settings: &Settings, lookup: Lookup) -> Result<Self> {
-        let guard = Guard { schemes: settings.allowed_schemes.clone(), lookup: lookup.clone() };
-        let of_redirects = guard.clone();
+    pub(super) fn new(settings: &Settings, lookup: Lookup) -> Self {
+        let guard = Guard { schemes: settings.allowed_schemes.clone(), lookup };
+        Self { client: OnceLock::new(), guard, timeout: settings.request_timeout }
+    }
+
+    fn client(&self) -> Result<&Client, Failure> {
+        if let Some(client) = self.client.get() {
+            return Ok(client);
+        }
+        let client = self.build().map_err(|e| failure(&e))?;
+        Ok(self.client.get_or_init(|| client))
+    }
+
+    /// Makes a client that keeps no connections: they would outlive the check of their address.
+    fn build(&self) -> reqwest::Result<Client> {
+        let of_redirects = self.guard.clone();
         let redirects = redirect::Policy::custom(move |hop| {
             if hop.previous().len() > MAX_REDIRECTS {
                 return hop.error("too many redirects");
@@ -115,18 +128,16 @@ impl Sender {
                 Err(refusal) => hop.error(refusal),
             }
         });
-        let client = Client::builder()
-            .dns_resolver(Arc::new(lookup))
+        Client::builder()
+            .dns_resolver(Arc::new(self.guard.lookup.clone()))
             // A proxy would be the one that connects, and nobody would check to where.
             .no_proxy()
             .redirect(redirects)
             .referer(false)
             .pool_max_idle_per_host(0)
-            .timeout(settings.request_timeout)
+            .timeout(self.timeout)
             .user_agent(concat!("ferroflow/", env!("CARGO_PKG_VERSION")))
             .build()
-            .map_err(Error::internal)?;
-        Ok(Self { client, guard })
     }
 
     /// Makes the request once.
@@ -134,7 +145,7 @@ impl Sender {
         let url = Url::parse(sending.url).map_err(|e| Failure::refused("InvalidURL", e.to_string()))?;
         self.guard.check(&url).map_err(|e| Failure::refused("SSRFProtectionError", e.to_string()))?;
         let headers = headers(sending, now_ms() / 1000)?;
-        let request = self.client.post(url).headers(headers).body(sending.body.to_owned());
+        let request = self.client()?.post(url).headers(headers).body(sending.body.to_owned());
         let response = request.send().await.map_err(|e| failure(&e))?;
         let status = response.status().as_u16();
         let retry_after =
