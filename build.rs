@@ -17,11 +17,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let mut config = prost_build::Config::new();
     config.message_attribute(".", "#[derive(serde::Serialize, serde::Deserialize)] #[serde(default)]");
+    // Sorted, so that the same map is always written alike.
+    config.btree_map(["."]);
     let mut impls = String::new();
     for_each_type(&set, |path, rust, kind| match kind {
         Kind::Message(message) => {
             for field in &message.field {
-                config.field_attribute(format!("{path}.{}", field.name()), serde_attribute(field));
+                config.field_attribute(format!("{path}.{}", field.name()), serde_attribute(field, message));
             }
             impls.push_str(&fields_impl(rust, message));
         }
@@ -48,7 +50,7 @@ fn for_each_type(set: &FileDescriptorSet, mut visit: impl FnMut(&str, &str, Kind
         let path = format!("{path}.{}", message.name());
         visit(&path, &format!("{module}{}", message.name()), Kind::Message(message));
         let module = format!("{module}{}::", snake_case(message.name()));
-        for nested in &message.nested_type {
+        for nested in message.nested_type.iter().filter(|nested| !is_map_entry(nested)) {
             walk(nested, &path, &module, visit);
         }
         for nested in &message.enum_type {
@@ -67,10 +69,31 @@ fn for_each_type(set: &FileDescriptorSet, mut visit: impl FnMut(&str, &str, Kind
     }
 }
 
-fn serde_attribute(field: &FieldDescriptorProto) -> String {
+/// Says whether a message is what protobuf makes of an entry of a map; there is no such type in Rust.
+fn is_map_entry(message: &DescriptorProto) -> bool {
+    message.options.as_ref().is_some_and(prost_types::MessageOptions::map_entry)
+}
+
+/// Returns the field of a map's values, if `field` of `message` is a map.
+fn map_value<'a>(
+    field: &FieldDescriptorProto,
+    message: &'a DescriptorProto,
+) -> Option<&'a FieldDescriptorProto> {
+    let name = field.type_name().rsplit('.').next()?;
+    let entry = message.nested_type.iter().find(|nested| is_map_entry(nested) && nested.name() == name)?;
+    entry.field.iter().find(|field| field.name() == "value")
+}
+
+fn serde_attribute(field: &FieldDescriptorProto, message: &DescriptorProto) -> String {
     let mut attributes = Vec::new();
     if camel_case(field.name()) != field.name() {
         attributes.push(format!("alias = \"{}\"", camel_case(field.name())));
+    }
+    if map_value(field, message).is_some() {
+        let is_empty = "::prost::alloc::collections::BTreeMap::is_empty";
+        attributes.push(format!("skip_serializing_if = \"{is_empty}\""));
+        attributes.push("deserialize_with = \"crate::proto::json::map\"".to_owned());
+        return format!("#[serde({})]", attributes.join(", "));
     }
     if field.label() == Label::Repeated {
         attributes.push("skip_serializing_if = \"Vec::is_empty\"".to_owned());
@@ -101,14 +124,17 @@ fn fields_impl(rust: &str, message: &DescriptorProto) -> String {
     let mut arms = String::new();
     for field in &message.field {
         let (name, rust_name) = (field.name(), rust_field_name(field.name()));
-        let repeated = field.label() == Label::Repeated;
+        let many = field.label() == Label::Repeated;
+        let map_value = map_value(field, message);
+        let ty =
+            map_value.map_or_else(|| field_type(field), |value| format!("Type::Map(&{})", field_type(value)));
         let _ = write!(
             table,
-            "Field {{ name: \"{name}\", json_name: \"{}\", ty: {}, is_repeated: {repeated} }}, ",
+            "Field {{ name: \"{name}\", json_name: \"{}\", ty: {ty}, is_repeated: {} }}, ",
             camel_case(name),
-            field_type(field)
+            many && map_value.is_none()
         );
-        let test = match (repeated, field.r#type()) {
+        let test = match (many, field.r#type()) {
             (true, _) => format!("!self.{rust_name}.is_empty()"),
             (false, Type::String) => format!("self.{rust_name}.as_ref().is_some_and(|s| !s.is_empty())"),
             (false, _) => format!("self.{rust_name}.is_some()"),

@@ -5,6 +5,7 @@
 //!
 //! Upstream: `google.protobuf.json_format.ParseDict`, `mlflow.utils.proto_json_utils.message_to_json`.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -22,6 +23,13 @@ pub(crate) fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(d: D) -> Resu
 /// Reads a repeated field of messages.
 pub(crate) fn messages<'de, D: Deserializer<'de>, T: Deserialize<'de>>(d: D) -> Result<Vec<T>, D::Error> {
     Ok(list::<D, Object<T>>(d)?.into_iter().map(|item| item.0).collect())
+}
+
+/// Reads a map; `null` is an empty one.
+pub(crate) fn map<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    d: D,
+) -> Result<BTreeMap<String, T>, D::Error> {
+    Ok(Option::deserialize(d)?.unwrap_or_default())
 }
 
 /// Reads a message within a message.
@@ -219,7 +227,7 @@ impl<T: Enumeration> Visitor<'_> for Named<T> {
 
 #[cfg(test)]
 mod tests {
-    use crate::proto::{LogBatch, LogMetric, Metric, RunInfo, RunStatus, create_run};
+    use crate::proto::{GatewaySecretInfo, LogBatch, LogMetric, Metric, RunInfo, RunStatus, create_run};
 
     fn read(text: &str) -> Result<LogMetric, serde_json::Error> {
         serde_json::from_str(text)
@@ -312,5 +320,9 @@ mod tests {
         assert_eq!(serde_json::to_string(&info).unwrap(), r#"{"run_name":""}"#);
         let list: crate::proto::RunData = serde_json::from_str(r#"{"metrics": null}"#).unwrap();
         assert_eq!(serde_json::to_string(&list).unwrap(), "{}");
+        let map: GatewaySecretInfo = serde_json::from_str(r#"{"auth_config": null}"#).unwrap();
+        assert_eq!(serde_json::to_string(&map).unwrap(), "{}");
+        let map: GatewaySecretInfo = serde_json::from_str(r#"{"authConfig": {"b": "1", "a": "2"}}"#).unwrap();
+        assert_eq!(serde_json::to_string(&map).unwrap(), r#"{"auth_config":{"a":"2","b":"1"}}"#);
     }
 }

@@ -37,6 +37,8 @@ pub enum Type {
     Enum(EnumType),
     /// A message with these fields.
     Message(fn() -> &'static [Field]),
+    /// A map of texts to values of this type.
+    Map(&'static Type),
     /// Anything else; it is left to serde.
     Other,
 }

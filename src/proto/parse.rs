@@ -94,6 +94,16 @@ fn read_field(field: &Field, value: &Json, out: &mut Map<String, Value>) -> Resu
             out.insert(field.name.to_owned(), Value::Object(read));
             result
         }
+        (Json::Object(entries), Type::Map(ty)) => {
+            let mut read = Map::new();
+            let result = entries.iter().try_for_each(|(key, value)| {
+                read.extend(read_scalar(*ty, value)?.map(|scalar| (key.clone(), scalar)));
+                Ok(())
+            });
+            out.insert(field.name.to_owned(), Value::Object(read));
+            result
+        }
+        (_, Type::Map(_)) => Err(Unreadable),
         (value, ty) => {
             if let Some(scalar) = read_scalar(ty, value)? {
                 out.insert(field.name.to_owned(), scalar);
@@ -177,7 +187,7 @@ fn read_double(value: &Json) -> Result<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proto::{Fields, LogBatch, LogMetric, UpdateRun};
+    use crate::proto::{CreateGatewaySecret, Fields, LogBatch, LogMetric, UpdateRun};
 
     fn read_as<T: Fields>(text: &str) -> (String, bool) {
         let read = read(T::FIELDS, &Json::parse(text.as_bytes()).unwrap());
@@ -224,6 +234,20 @@ mod tests {
             (r#"{"tags": null}"#, "{}", true),
         ] {
             assert_eq!(read_as::<LogBatch>(text), (want.to_owned(), is_whole), "{text}");
+        }
+    }
+
+    #[test]
+    fn maps_keep_what_came_before_an_unreadable_value() {
+        for (map, want, is_whole) in [
+            (r#"{"b": "1", "a": ""}"#, r#"{"auth_config":{"b":"1","a":""}}"#, true),
+            (r#"{"b": "1", "a": 5, "c": "2"}"#, r#"{"auth_config":{"b":"1"}}"#, false),
+            (r#"{"a": null}"#, r#"{"auth_config":{}}"#, false),
+            ("[]", "{}", false),
+            ("null", "{}", true),
+        ] {
+            let text = format!("{{\"auth_config\": {map}}}");
+            assert_eq!(read_as::<CreateGatewaySecret>(&text), (want.to_owned(), is_whole), "{map}");
         }
     }
 
