@@ -5,6 +5,9 @@
 //! steps. Where every step has one point, which is usual, a place in the order is a step, and only the points at
 //! the wanted steps have to be fetched.
 //!
+//! Even that reads the steps of every point. A long history is therefore first taken for a [`Regular`] one, with a
+//! point at every so many steps, and asked for the wanted points alone; what comes back shows whether it is.
+//!
 //! Upstream: `SqlAlchemyStore._sample_metric_history_single_run`.
 
 /// Steps that a block spans.
@@ -114,6 +117,50 @@ impl Plan {
     }
 }
 
+/// A history that seems to have one point at every `stride`-th step.
+///
+/// Differs: a stretch with more or fewer points goes unnoticed if it lies between two sampled places, so that it is
+/// shorter than the distance between them; the samples behind it are then off by as many places as it has points
+/// too many or too few. The first and the last point are kept all the same.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Regular {
+    /// The steps of the sample, ascending.
+    pub steps: Vec<i64>,
+    /// The distance of two neighbouring points.
+    pub stride: i64,
+}
+
+impl Regular {
+    /// Fewer samples than this are too few to tell a regular history from another.
+    const MIN_SAMPLES: usize = 100;
+    /// A history with fewer points for each sample is described as quickly as it is guessed.
+    const MIN_POINTS_PER_SAMPLE: i64 = 8;
+
+    /// Plans a sample of `max` points from a history with these lowest two steps and this highest one. `None` if it
+    /// cannot be regular, or if it is too short to be worth guessing.
+    pub fn new(first: i64, second: i64, last: i64, max: usize) -> Option<Self> {
+        let stride = second.checked_sub(first).filter(|stride| *stride > 0)?;
+        let span = last.checked_sub(first).filter(|span| span % stride == 0)?;
+        let count = span / stride + 1;
+        if max < Self::MIN_SAMPLES || count / Self::MIN_POINTS_PER_SAMPLE < i64::try_from(max).ok()? {
+            return None;
+        }
+        let places = sampled_places(usize::try_from(count).ok()?, max).into_iter();
+        let steps = places.filter_map(|place| Some(first + i64::try_from(place).ok()? * stride)).collect();
+        Some(Self { steps, stride })
+    }
+
+    /// Returns the last step before the next point for each of [`steps`](Self::steps).
+    pub fn ends(&self) -> Vec<i64> {
+        self.steps.iter().map(|step| step.saturating_add(self.stride - 1)).collect()
+    }
+
+    /// Says whether the points found from each of the steps to its end are what a regular history has there.
+    pub fn is_confirmed_by(&self, found: impl Iterator<Item = i64>) -> bool {
+        self.steps.iter().copied().eq(found)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -180,6 +227,37 @@ mod tests {
         let Plan::Steps { steps, keep } = Plan::new(&blocks, 3) else { panic!("not by steps") };
         assert_eq!(steps, [-3000, -999, 2997]);
         assert_eq!(keep, [0, 1, 2]);
+    }
+
+    #[test]
+    fn a_regular_history_is_sampled_by_its_ends() {
+        for (first, stride, count, max) in
+            [(0, 1, 100_000_i32, 320), (-700, 25, 4000, 100), (1 << 40, 3, 2561, 320)]
+        {
+            let last = first + stride * (i64::from(count) - 1);
+            let regular = Regular::new(first, first + stride, last, max).unwrap();
+            let places = sampled_places(usize::try_from(count).unwrap(), max);
+            let want: Vec<i64> = places.iter().map(|p| first + i64::try_from(*p).unwrap() * stride).collect();
+            assert_eq!((&regular.steps, regular.stride), (&want, stride));
+            assert!(regular.is_confirmed_by(want.iter().copied()));
+            assert!(!regular.is_confirmed_by(want.iter().skip(1).copied()));
+            assert!(!regular.is_confirmed_by(want.iter().flat_map(|step| [*step, *step])));
+            assert_eq!(regular.ends()[0], first + stride - 1);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_regular_or_is_short_is_not_guessed() {
+        for (first, second, last, max) in [
+            (0, 0, 100_000, 320),
+            (0, 3, 100_000, 320),
+            (0, 1, 2000, 320),
+            (0, 1, 100_000, 99),
+            (i64::MIN, 0, i64::MAX, 320),
+            (0, i64::MAX, i64::MAX, 320),
+        ] {
+            assert_eq!(Regular::new(first, second, last, max), None, "{first} {second} {last} {max}");
+        }
     }
 
     proptest! {

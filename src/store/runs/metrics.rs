@@ -6,14 +6,13 @@
 //! history (`PostgreSQL` 92 to 42 ms of CPU, `SQLite` 160 to 80), but makes the insertion of metrics 27 % and 50 %
 //! dearer and the table with its indexes a third larger, so there is none.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Double, Text};
 
 use crate::domain::Result;
 use crate::domain::page::offset_token;
-use crate::domain::sampling::{Plan, StepBlock};
 use crate::store::Store;
 use crate::store::conn::Conn;
 use crate::store::statement::{Bind, statement};
@@ -98,8 +97,8 @@ impl Store {
     /// Returns for each of `run_ids`, in their order, points that are evenly spread over the metric's history,
     /// ordered by step, timestamp and value; see [`sampling`](crate::domain::sampling).
     ///
-    /// Two statements for all runs with no more than the wanted number of points, one more for each larger run.
-    /// What is logged between the statements may shift a sample by a point.
+    /// Two statements for all runs that log a point at every so many steps, two more for all runs with no more than
+    /// the wanted number of points, and one for each other run. What is logged between the statements may shift a sample by a point.
     ///
     /// Upstream: `SqlAlchemyStore.get_metric_history_bulk_interval`.
     pub async fn sample_metric_history(
@@ -107,7 +106,7 @@ impl Store {
         run_ids: Vec<String>,
         query: SampleQuery,
     ) -> Result<Vec<History>> {
-        self.read(move |conn| sample_metric_history_in(conn, &run_ids, &query)).await
+        self.read(move |conn| samples::sample_metric_history_in(conn, &run_ids, &query)).await
     }
 }
 
@@ -184,168 +183,6 @@ fn group_by_run(rows: Vec<RunPoint>) -> Vec<History> {
     histories
 }
 
-fn sample_metric_history_in(
-    conn: &mut Conn,
-    run_ids: &[String],
-    query: &SampleQuery,
-) -> Result<Vec<History>> {
-    let distinct: Vec<&str> =
-        run_ids.iter().map(String::as_str).collect::<BTreeSet<_>>().into_iter().collect();
-    let blocks = step_blocks(conn, &distinct, query)?;
-    let mut small = Vec::new();
-    let mut sampled: HashMap<&str, Vec<Point>> = HashMap::with_capacity(distinct.len());
-    for (run_id, blocks) in blocks {
-        let Some(run_id) = distinct.get(run_id) else { continue };
-        match Plan::new(&blocks, query.max_points) {
-            Plan::Everything => small.push(*run_id),
-            Plan::Steps { steps, keep } => {
-                let points = points_at_steps(conn, run_id, &query.key, &steps)?;
-                sampled.insert(run_id, keep.iter().filter_map(|k| points.get(*k).copied()).collect());
-            }
-            Plan::Places(places) => {
-                sampled.insert(run_id, points_at_places(conn, run_id, query, &places)?);
-            }
-        }
-    }
-    let everything = all_points(conn, &small, query)?;
-    let everything: HashMap<&str, &History> = everything.iter().map(|h| (h.run_id.as_str(), h)).collect();
-    let points_of = |run_id: &str| {
-        let all = everything.get(run_id).map(|h| &h.points);
-        sampled.get(run_id).or(all).cloned().unwrap_or_default()
-    };
-    Ok(run_ids.iter().map(|id| History { run_id: id.clone(), points: points_of(id) }).collect())
-}
-
-/// Describes the histories of runs, each with the run's place among `run_ids`.
-fn step_blocks(
-    conn: &mut Conn,
-    run_ids: &[&str],
-    query: &SampleQuery,
-) -> QueryResult<Vec<(usize, Vec<StepBlock>)>> {
-    const PG: &str = "SELECT runs.place, blocks.* FROM unnest(?) WITH ORDINALITY runs(id, place) \
-                      CROSS JOIN LATERAL (SELECT step >> 6, count(*), bit_or(1::bigint << (step & 63)::int) \
-                      FROM metrics WHERE run_uuid = runs.id AND key = ? AND step BETWEEN ? AND ? GROUP BY 1) blocks";
-    const SQLITE: &str = "SELECT step FROM metrics INDEXED BY index_metrics_run_uuid_key_step \
-                          WHERE run_uuid = ? AND key = ? AND step BETWEEN ? AND ? ORDER BY step";
-    let (first, last) = (Bind::BigInt(query.steps.0), Bind::BigInt(query.steps.1));
-    let key = Bind::Text(&query.key);
-    match conn {
-        Conn::Pg(c) => {
-            let binds = [Bind::Texts(run_ids), key, first, last];
-            let rows = statement::<(BigInt, BigInt, BigInt, BigInt)>(PG, &binds).load(c)?;
-            Ok(blocks_by_run(rows))
-        }
-        Conn::Sqlite(c) => {
-            let of_run = |(place, run_id): (usize, &&str)| {
-                let binds = [Bind::Text(run_id), key, first, last];
-                let query = statement::<BigInt>(SQLITE, &binds);
-                let steps = query.load_iter::<i64, _>(c)?;
-                Ok((place, StepBlock::of_ascending(steps.collect::<QueryResult<Vec<_>>>()?)))
-            };
-            run_ids.iter().enumerate().map(of_run).collect()
-        }
-    }
-}
-
-fn blocks_by_run(mut rows: Vec<(i64, i64, i64, i64)>) -> Vec<(usize, Vec<StepBlock>)> {
-    rows.sort_unstable();
-    let mut runs: Vec<(usize, Vec<StepBlock>)> = Vec::new();
-    for (place, number, points, steps) in rows {
-        // Counted from one.
-        let place = usize::try_from(place - 1).unwrap_or(usize::MAX);
-        let points = usize::try_from(points).unwrap_or(usize::MAX);
-        let block = StepBlock { number, points, steps: steps.cast_unsigned() };
-        match runs.last_mut() {
-            Some((last, blocks)) if *last == place => blocks.push(block),
-            _ => runs.push((place, vec![block])),
-        }
-    }
-    runs
-}
-
-fn points_at_steps(conn: &mut Conn, run_id: &str, key: &str, steps: &[i64]) -> QueryResult<Vec<Point>> {
-    const PG: &str = "SELECT value, timestamp, step, is_nan FROM metrics \
-                      WHERE run_uuid = ? AND key = ? AND step = ANY(?) ORDER BY step, timestamp, value, is_nan";
-    const SQLITE: &str = "SELECT value, timestamp, step, is_nan FROM metrics \
-                          INDEXED BY index_metrics_run_uuid_key_step WHERE run_uuid = ? AND key = ? \
-                          AND step IN (SELECT value FROM json_each(?)) ORDER BY step, timestamp, value, is_nan";
-    match conn {
-        Conn::Pg(c) => {
-            let binds = [Bind::Text(run_id), Bind::Text(key), Bind::BigInts(steps)];
-            statement::<PointSql>(PG, &binds).load(c)
-        }
-        Conn::Sqlite(c) => {
-            let steps = json_list(steps);
-            let binds = [Bind::Text(run_id), Bind::Text(key), Bind::Text(&steps)];
-            statement::<PointSql>(SQLITE, &binds).load(c)
-        }
-    }
-}
-
-/// Returns the points at certain places of a history that is ordered by step, timestamp and value.
-fn points_at_places(
-    conn: &mut Conn,
-    run_id: &str,
-    query: &SampleQuery,
-    places: &[usize],
-) -> QueryResult<Vec<Point>> {
-    const PG: &str = "SELECT value, timestamp, step, is_nan FROM (SELECT value, timestamp, step, is_nan, \
-                      row_number() OVER (ORDER BY step, timestamp, value, is_nan) AS place FROM metrics \
-                      WHERE run_uuid = ? AND key = ? AND step BETWEEN ? AND ?) ordered \
-                      WHERE place = ANY(?) ORDER BY place";
-    const SQLITE: &str = "SELECT value, timestamp, step, is_nan FROM (SELECT value, timestamp, step, is_nan, \
-                          row_number() OVER (ORDER BY step, timestamp, value, is_nan) AS place FROM metrics \
-                          INDEXED BY index_metrics_run_uuid_key_step \
-                          WHERE run_uuid = ? AND key = ? AND step BETWEEN ? AND ?) ordered \
-                          WHERE place IN (SELECT value FROM json_each(?)) ORDER BY place";
-    let places: Vec<i64> = places.iter().filter_map(|p| i64::try_from(p + 1).ok()).collect();
-    let (first, last) = (Bind::BigInt(query.steps.0), Bind::BigInt(query.steps.1));
-    let (run_id, key) = (Bind::Text(run_id), Bind::Text(&query.key));
-    match conn {
-        Conn::Pg(c) => statement::<PointSql>(PG, &[run_id, key, first, last, Bind::BigInts(&places)]).load(c),
-        Conn::Sqlite(c) => {
-            let places = json_list(&places);
-            statement::<PointSql>(SQLITE, &[run_id, key, first, last, Bind::Text(&places)]).load(c)
-        }
-    }
-}
-
-/// Returns every point of each run within the query's steps, ordered by step, timestamp and value.
-fn all_points(conn: &mut Conn, run_ids: &[&str], query: &SampleQuery) -> QueryResult<Vec<History>> {
-    const PG: &str = "SELECT run_uuid, value, timestamp, step, is_nan FROM metrics \
-                      WHERE run_uuid = ANY(?) AND key = ? AND step BETWEEN ? AND ? \
-                      ORDER BY run_uuid, step, timestamp, value, is_nan";
-    const SQLITE: &str = "SELECT value, timestamp, step, is_nan FROM metrics \
-                          INDEXED BY index_metrics_run_uuid_key_step \
-                          WHERE run_uuid = ? AND key = ? AND step BETWEEN ? AND ? \
-                          ORDER BY step, timestamp, value, is_nan";
-    if run_ids.is_empty() {
-        return Ok(Vec::new());
-    }
-    let (first, last) = (Bind::BigInt(query.steps.0), Bind::BigInt(query.steps.1));
-    let key = Bind::Text(&query.key);
-    match conn {
-        Conn::Pg(c) => {
-            let binds = [Bind::Texts(run_ids), key, first, last];
-            let rows = statement::<(Text, Double, BigInt, BigInt, Bool)>(PG, &binds).load(c)?;
-            Ok(group_by_run(rows))
-        }
-        Conn::Sqlite(c) => {
-            let of_run = |run_id: &&str| {
-                let binds = [Bind::Text(run_id), key, first, last];
-                let points = statement::<PointSql>(SQLITE, &binds).load(c)?;
-                Ok(History { run_id: (*run_id).to_owned(), points })
-            };
-            run_ids.iter().map(of_run).collect()
-        }
-    }
-}
-
-/// Writes numbers as a JSON list, which SQLite takes for a table.
-fn json_list(numbers: &[i64]) -> String {
-    let numbers: Vec<String> = numbers.iter().map(i64::to_string).collect();
-    format!("[{}]", numbers.join(","))
-}
-
+mod samples;
 #[cfg(test)]
 mod tests;

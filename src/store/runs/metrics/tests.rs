@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::samples::regular_samples;
 use super::*;
 use crate::domain::sampling::sampled_places;
 use crate::store::testing::on_each_database;
@@ -83,6 +84,37 @@ fn samples_are_those_of_the_whole_history() {
                 }
             }
         }
+    });
+}
+
+#[test]
+fn long_histories_are_sampled_as_the_whole_is() {
+    on_each_database(|store| async move {
+        let long = |step: fn(i64) -> i64| (0..2000).map(|i| (step(i), i, Some(0.5))).collect::<Vec<Row>>();
+        let courses = [
+            long(|i| i),
+            long(|i| i * 10 - 500),
+            // Twice at every step, in the middle only, a gap, and points between those of the grid.
+            long(|i| i / 2),
+            long(|i| if i < 1000 { i } else { i - 200 }),
+            long(|i| if i < 1000 { i } else { i + 300 }),
+            long(|i| if i < 1000 { i * 10 } else { 10_000 + (i - 1000) * 5 }),
+        ];
+        let mut runs = Vec::new();
+        for rows in &courses {
+            runs.push(log(&store, rows).await);
+        }
+        let query = SampleQuery { key: "m".into(), steps: (i64::MIN, i64::MAX), max_points: 100 };
+        let histories = store.sample_metric_history(runs.clone(), query.clone()).await.unwrap();
+        for (history, course) in histories.iter().zip(&courses) {
+            assert_eq!(rows(&history.points), model(course.clone(), query.steps, 100));
+        }
+        let regular = store.read(move |conn| {
+            let ids: Vec<&str> = runs.iter().map(String::as_str).collect();
+            let samples = regular_samples(conn, &ids, &query)?;
+            Ok(ids.iter().map(|id| samples.contains_key(id)).collect::<Vec<_>>())
+        });
+        assert_eq!(regular.await.unwrap(), [true, true, false, false, false, false]);
     });
 }
 
