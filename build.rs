@@ -8,6 +8,9 @@ use std::{env, fs};
 use prost_types::field_descriptor_proto::{Label, Type};
 use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorSet};
 
+/// The messages of protobuf's own that have a JSON form of their own, in `src/proto/well_known.rs`.
+const WELL_KNOWN: [&str; 4] = ["Duration", "FieldMask", "Timestamp", "Value"];
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");
     let mut files: Vec<PathBuf> =
@@ -16,6 +19,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let set = protox::compile(&files, ["proto"])?;
 
     let mut config = prost_build::Config::new();
+    for name in WELL_KNOWN {
+        config.extern_path(format!(".google.protobuf.{name}"), format!("crate::proto::well_known::{name}"));
+    }
     config.message_attribute(".", "#[derive(serde::Serialize, serde::Deserialize)] #[serde(default)]");
     // Sorted, so that the same map is always written alike.
     config.btree_map(["."]);
@@ -58,7 +64,7 @@ fn for_each_type(set: &FileDescriptorSet, mut visit: impl FnMut(&str, &str, Kind
             visit(&path, &format!("{module}{}", nested.name()), Kind::Enum);
         }
     }
-    for file in &set.file {
+    for file in set.file.iter().filter(|file| file.package() == "mlflow") {
         let package = format!(".{}", file.package());
         for message in &file.message_type {
             walk(message, &package, "", &mut visit);
@@ -107,7 +113,7 @@ fn serde_attribute(field: &FieldDescriptorProto, message: &DescriptorProto) -> S
         Type::Int32 => attributes.push("deserialize_with = \"crate::proto::json::int32\"".to_owned()),
         Type::Double => attributes.push("with = \"crate::proto::json::double\"".to_owned()),
         Type::Enum => {
-            let name = field.type_name().trim_start_matches(".mlflow.");
+            let name = rust_path(field.type_name());
             attributes.push(format!("with = \"crate::proto::json::Named::<crate::proto::{name}>\""));
         }
         Type::Message if is_ours(field, Type::Message) => {
@@ -158,6 +164,9 @@ fn field_type(field: &FieldDescriptorProto) -> String {
         Type::Double => "Type::Double".to_owned(),
         Type::Enum => format!("Type::Enum(EnumType::of::<{}>())", name()),
         Type::Message if is_ours(field, Type::Message) => format!("Type::Message(fields_of::<{}>)", name()),
+        Type::Message if is_well_known(field) && field.type_name() != VALUE => {
+            format!("Type::Text(is_text_of::<{}>)", name())
+        }
         _ => "Type::Other".to_owned(),
     }
 }
@@ -167,8 +176,19 @@ fn is_ours(field: &FieldDescriptorProto, kind: Type) -> bool {
     field.r#type() == kind && field.type_name().starts_with(".mlflow.")
 }
 
+/// Any JSON, which has no form of its own.
+const VALUE: &str = ".google.protobuf.Value";
+
+fn is_well_known(field: &FieldDescriptorProto) -> bool {
+    let name = field.type_name().strip_prefix(".google.protobuf.");
+    name.is_some_and(|name| WELL_KNOWN.contains(&name))
+}
+
 /// `.mlflow.CreateRun.Response` is `create_run::Response` in Rust.
 fn rust_path(type_name: &str) -> String {
+    if let Some(name) = type_name.strip_prefix(".google.protobuf.") {
+        return format!("well_known::{name}");
+    }
     let mut names: Vec<&str> = type_name.trim_start_matches(".mlflow.").split('.').collect();
     let last = names.pop().unwrap_or_default();
     names.iter().map(|outer| format!("{}::", snake_case(outer))).chain([last.to_owned()]).collect()

@@ -4,6 +4,7 @@
 pub mod json;
 pub mod loose;
 pub mod parse;
+pub mod well_known;
 
 pub use generated::*;
 
@@ -39,6 +40,8 @@ pub enum Type {
     Message(fn() -> &'static [Field]),
     /// A map of texts to values of this type.
     Map(&'static Type),
+    /// A text of a certain form.
+    Text(fn(&str) -> bool),
     /// Anything else; it is left to serde.
     Other,
 }
@@ -68,6 +71,11 @@ pub trait Fields {
     fn is_set(&self, field: &str) -> bool;
 }
 
+/// Says whether a `T` can be read from a text.
+pub fn is_text_of<T: std::str::FromStr>(text: &str) -> bool {
+    text.parse::<T>().is_ok()
+}
+
 /// Returns the fields of `T`.
 pub const fn fields_of<T: Fields>() -> &'static [Field] {
     T::FIELDS
@@ -83,7 +91,7 @@ pub trait Enumeration: TryFrom<i32> + Copy + Into<i32> {
 
 #[expect(missing_docs, clippy::all, clippy::pedantic, reason = "generated")]
 mod generated {
-    use super::{EnumType, Enumeration, Field, Fields, Type, fields_of};
+    use super::{EnumType, Enumeration, Field, Fields, Type, fields_of, is_text_of, well_known};
 
     include!(concat!(env!("OUT_DIR"), "/mlflow.rs"));
     include!(concat!(env!("OUT_DIR"), "/impls.rs"));

@@ -135,6 +135,7 @@ fn read_item(ty: Type, item: &Json, out: &mut Vec<Value>) -> Result<()> {
 fn read_scalar(ty: Type, value: &Json) -> Result<Option<Value>> {
     let read = match (ty, value) {
         (Type::Other, value) => Some(value.to_value()),
+        (Type::Text(is_text), Json::Str(text)) if is_text(text) => Some(text.as_str().into()),
         (Type::Str, Json::Str(text)) => Some(text.as_str().into()),
         (Type::Bool, Json::Bool(value)) => Some((*value).into()),
         (Type::Int64, value) => i64::try_from(read_int(value)?).ok().map(Value::from),
