@@ -94,8 +94,10 @@ fn api(routes: &mut ServiceConfig) {
                 .service(at("/artifacts").get(artifacts::list_proxied_artifacts))
                 .configure(artifact_files),
         )
+        .service(at("/3.0/mlflow/traces/batchGetInfos").post(traces::batch_get_trace_infos))
         .service(at("/3.0/mlflow/traces/search").post(traces::search_traces))
         .service(at("/3.0/mlflow/traces/metrics").post(traces::query_trace_metrics))
+        .service(at("/3.0/mlflow/traces/{trace_id}").get(traces::get_trace_info))
         .service(at("/3.0/mlflow/scorers/list").get(traces::list_scorers))
         .service(
             at("/3.0/mlflow/datasets/search")

@@ -1,17 +1,25 @@
-//! Traces, scorers and evaluation datasets: searches over a database that holds none, which is what the classic pages
-//! of the UI ask everywhere. They look into the database, and refuse where there is something to show.
+//! Traces; and searches over scorers, evaluation datasets and traces in a database that holds none, which is what the
+//! classic pages of the UI ask everywhere. They look into the database, and refuse where there is something to show.
 
+use actix_web::web::Path;
 use serde_json::{Value, json};
 
 use crate::api::extract::Check::{Array, Int, Required, Str, Strings};
 use crate::api::extract::{Proto, Request, Schema};
 use crate::api::reply::{self, Reply};
 use crate::api::state::App;
+use crate::domain::validate;
 use crate::proto::{
-    AggregationType, ListScorers, QueryTraceMetrics, SearchEvaluationDatasets, SearchTracesV3, list_scorers,
+    AggregationType, BatchGetTraceInfos, ListScorers, QueryTraceMetrics, SearchEvaluationDatasets,
+    SearchTracesV3, Trace, batch_get_trace_infos, get_trace_info_v3, list_scorers,
     search_evaluation_datasets, search_traces_v3,
 };
 use crate::store::unserved::Unserved;
+
+impl Request for BatchGetTraceInfos {
+    const SCHEMA: Schema =
+        &[("trace_ids", &[Array, Required, Strings]), ("experiment_ids", &[Array, Strings])];
+}
 
 impl Request for SearchTracesV3 {
     const SCHEMA: Schema = &[
@@ -51,6 +59,24 @@ impl Request for SearchEvaluationDatasets {
         ("order_by", &[Array]),
         ("page_token", &[Str]),
     ];
+}
+
+/// `GET 3.0 traces/{trace_id}`. Upstream: `_get_trace_info_v3`.
+pub async fn get_trace_info(app: App, id: Path<String>) -> Reply<get_trace_info_v3::Response> {
+    let info = app.store.get_trace_info(id.into_inner()).await?;
+    reply::json(get_trace_info_v3::Response { trace: Some(Trace { trace_info: Some(info) }) })
+}
+
+/// `POST traces/batchGetInfos`. Upstream: `_batch_get_trace_infos`.
+pub async fn batch_get_trace_infos(
+    app: App,
+    Proto(r): Proto<BatchGetTraceInfos>,
+) -> Reply<batch_get_trace_infos::Response> {
+    let experiments = (!r.experiment_ids.is_empty())
+        .then(|| r.experiment_ids.iter().map(|id| validate::experiment_id(id)).collect())
+        .transpose()?;
+    let trace_infos = app.store.get_trace_infos(r.trace_ids, experiments).await?;
+    reply::json(batch_get_trace_infos::Response { trace_infos })
 }
 
 /// `POST traces/search`. The filter is not read. Upstream: `_search_traces_v3`.

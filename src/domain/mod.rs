@@ -13,6 +13,7 @@ pub mod registry;
 pub mod run;
 pub mod sampling;
 pub mod time;
+pub mod trace;
 pub mod validate;
 pub mod webhook;
 

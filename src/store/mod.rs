@@ -20,6 +20,7 @@ pub mod schema;
 mod statement;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod traces;
 pub mod unserved;
 pub mod uri;
 pub mod webhooks;

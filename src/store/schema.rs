@@ -258,6 +258,14 @@ diesel::table! {
 }
 
 diesel::table! {
+    trace_metrics (request_id, key) {
+        request_id -> Text,
+        key -> Text,
+        value -> Nullable<Double>,
+    }
+}
+
+diesel::table! {
     spans (trace_id, span_id) {
         trace_id -> Text,
         experiment_id -> Integer,
@@ -276,6 +284,15 @@ diesel::table! {
         total_cost -> Nullable<Double>,
         model_name -> Nullable<Text>,
         model_provider -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    span_metrics (trace_id, span_id, key) {
+        trace_id -> Text,
+        span_id -> Text,
+        key -> Text,
+        value -> Nullable<Double>,
     }
 }
 
@@ -377,7 +394,9 @@ diesel::allow_tables_to_appear_in_same_query!(
     trace_info,
     trace_tags,
     trace_request_metadata,
+    trace_metrics,
     spans,
+    span_metrics,
     assessments,
     entity_associations,
     webhooks,

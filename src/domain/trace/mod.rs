@@ -1,0 +1,64 @@
+//! Traces: names of tags and metadata, and what is derived from usage and cost.
+//!
+//! Upstream: `mlflow.tracing.constant`, `mlflow.store.tracking.utils.trace_analytics`.
+
+use super::python;
+
+/// The tag with a trace's name, which a column holds.
+pub const TRACE_NAME: &str = "mlflow.traceName";
+/// The metadata with a trace's session, which a column holds.
+pub const SESSION: &str = "mlflow.trace.session";
+/// The metadata with what a trace's models read and wrote, which columns hold.
+pub const TOKEN_USAGE: &str = "mlflow.trace.tokenUsage";
+/// The metadata with what that cost, which columns hold.
+pub const COST: &str = "mlflow.trace.cost";
+
+/// What is counted of tokens, in the order of the columns.
+pub const TOKEN_KEYS: [&str; 6] = [
+    "input_tokens",
+    "output_tokens",
+    "total_tokens",
+    "cache_read_input_tokens",
+    "cache_creation_input_tokens",
+    "cache_creation_input_tokens_above_1hr",
+];
+/// What is counted of cost, in the order of the columns.
+pub const COST_KEYS: [&str; 3] = ["input_cost", "output_cost", "total_cost"];
+
+/// Says whether metadata of that name is kept in columns of the trace.
+pub fn is_column_metadata(key: &str) -> bool {
+    matches!(key, SESSION | TOKEN_USAGE | COST)
+}
+
+/// Writes counts of tokens as the metadata of a trace shows them; `None` where nothing was counted.
+pub fn token_usage_json(counts: &[Option<i64>; 6]) -> Option<String> {
+    object(TOKEN_KEYS.iter().zip(counts).filter_map(|(key, count)| Some((*key, (*count)?.to_string()))))
+}
+
+/// Writes cost as the metadata of a trace shows it; `None` where nothing was counted.
+pub fn cost_json(cost: &[Option<f64>; 3]) -> Option<String> {
+    object(COST_KEYS.iter().zip(cost).filter_map(|(key, cost)| Some((*key, python::float((*cost)?)))))
+}
+
+fn object(fields: impl Iterator<Item = (&'static str, String)>) -> Option<String> {
+    let fields: Vec<String> = fields.map(|(key, value)| format!("\"{key}\": {value}")).collect();
+    (!fields.is_empty()).then(|| format!("{{{}}}", fields.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn usage_and_cost_are_written_as_python_writes_them() {
+        assert_eq!(
+            token_usage_json(&[Some(12), Some(8), Some(20), None, None, None]).unwrap(),
+            r#"{"input_tokens": 12, "output_tokens": 8, "total_tokens": 20}"#
+        );
+        assert_eq!(token_usage_json(&[None; 6]), None);
+        assert_eq!(
+            cost_json(&[Some(1.8e-6), Some(4.8e-6), Some(0.5)]).unwrap(),
+            r#"{"input_cost": 1.8e-06, "output_cost": 4.8e-06, "total_cost": 0.5}"#
+        );
+    }
+}
