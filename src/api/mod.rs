@@ -3,6 +3,7 @@
 pub mod artifacts;
 pub mod datasets;
 mod downloads;
+pub mod evaluation_datasets;
 pub mod experiments;
 pub mod extract;
 pub mod fallback;
@@ -99,11 +100,7 @@ fn api(routes: &mut ServiceConfig) {
         .service(at("/3.0/mlflow/traces/metrics").post(traces::query_trace_metrics))
         .service(at("/3.0/mlflow/traces/{trace_id}").get(traces::get_trace_info))
         .service(at("/3.0/mlflow/scorers/list").get(traces::list_scorers))
-        .service(
-            at("/3.0/mlflow/datasets/search")
-                .get(traces::search_evaluation_datasets)
-                .post(traces::search_evaluation_datasets),
-        )
+        .service(scope("/3.0/mlflow/datasets").configure(evaluation_dataset_routes))
         .service(at("/3.0/mlflow/server-info").get(system::get_server_info));
 }
 
@@ -149,6 +146,34 @@ fn webhook_routes(routes: &mut ServiceConfig) {
                 .delete(webhooks::delete_webhook),
         )
         .service(at("/webhooks/{webhook_id}/test").post(webhooks::test_webhook));
+}
+
+fn evaluation_dataset_routes(routes: &mut ServiceConfig) {
+    routes
+        .service(at("/create").post(evaluation_datasets::create_dataset))
+        .service(
+            at("/search")
+                .get(evaluation_datasets::search_evaluation_datasets)
+                .post(evaluation_datasets::search_evaluation_datasets),
+        )
+        .service(
+            at("/{dataset_id}")
+                .get(evaluation_datasets::get_dataset)
+                .delete(evaluation_datasets::delete_dataset),
+        )
+        .service(at("/{dataset_id}/tags").patch(evaluation_datasets::set_dataset_tags))
+        .service(at("/{dataset_id}/tags/{key}").delete(evaluation_datasets::delete_dataset_tag))
+        .service(
+            at("/{dataset_id}/records")
+                .get(evaluation_datasets::get_dataset_records)
+                .post(evaluation_datasets::upsert_dataset_records)
+                .delete(evaluation_datasets::delete_dataset_records),
+        )
+        .service(at("/{dataset_id}/experiment-ids").get(evaluation_datasets::get_dataset_experiment_ids))
+        .service(at("/{dataset_id}/add-experiments").post(evaluation_datasets::add_dataset_to_experiments))
+        .service(
+            at("/{dataset_id}/remove-experiments").post(evaluation_datasets::remove_dataset_from_experiments),
+        );
 }
 
 fn experiments(routes: &mut ServiceConfig) {

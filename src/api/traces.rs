@@ -1,5 +1,5 @@
-//! Traces; and searches over scorers, evaluation datasets and traces in a database that holds none, which is what the
-//! classic pages of the UI ask everywhere. They look into the database, and refuse where there is something to show.
+//! Traces; and searches over scorers and traces in a database that holds none, which is what the classic pages of the
+//! UI ask everywhere. They look into the database, and refuse where there is something to show.
 
 use actix_web::web::Path;
 use serde_json::{Value, json};
@@ -10,9 +10,8 @@ use crate::api::reply::{self, Reply};
 use crate::api::state::App;
 use crate::domain::validate;
 use crate::proto::{
-    AggregationType, BatchGetTraceInfos, ListScorers, QueryTraceMetrics, SearchEvaluationDatasets,
-    SearchTracesV3, Trace, batch_get_trace_infos, get_trace_info_v3, list_scorers,
-    search_evaluation_datasets, search_traces_v3,
+    AggregationType, BatchGetTraceInfos, ListScorers, QueryTraceMetrics, SearchTracesV3, Trace,
+    batch_get_trace_infos, get_trace_info_v3, list_scorers, search_traces_v3,
 };
 use crate::store::unserved::Unserved;
 
@@ -49,16 +48,6 @@ impl Request for QueryTraceMetrics {
 
 impl Request for ListScorers {
     const SCHEMA: Schema = &[("experiment_id", &[Str]), ("experiment_ids", &[Array, Strings])];
-}
-
-impl Request for SearchEvaluationDatasets {
-    const SCHEMA: Schema = &[
-        ("experiment_ids", &[Array]),
-        ("filter_string", &[Str]),
-        ("max_results", &[Int]),
-        ("order_by", &[Array]),
-        ("page_token", &[Str]),
-    ];
 }
 
 /// `GET 3.0 traces/{trace_id}`. Upstream: `_get_trace_info_v3`.
@@ -109,15 +98,6 @@ pub async fn list_scorers(app: App, Proto(r): Proto<ListScorers>) -> Reply<list_
     reply::empty()
 }
 
-/// `POST datasets/search`. The filter is not read. Upstream: `_search_evaluation_datasets_handler`.
-pub async fn search_evaluation_datasets(
-    app: App,
-    Proto(_): Proto<SearchEvaluationDatasets>,
-) -> Reply<search_evaluation_datasets::Response> {
-    app.store.require_none(Unserved::EvaluationDatasets).await?;
-    reply::empty()
-}
-
 #[cfg(test)]
 mod tests {
     use actix_web::test::TestRequest;
@@ -143,7 +123,6 @@ mod tests {
                 ("traces/search", json!({ "locations": [] }), 200, json!({})),
                 ("traces/metrics", metrics(json!({})), 200, count),
                 ("traces/metrics", metrics(json!({ "time_interval_seconds": 60 })), 200, json!({})),
-                ("datasets/search", json!({ "experiment_ids": ["0"] }), 200, json!({})),
             ] {
                 let uri = format!("/ajax-api/3.0/mlflow/{path}");
                 let (got, text) = send(&state, TestRequest::post().uri(&uri).set_json(&body)).await;

@@ -3,6 +3,7 @@
 pub mod artifact_uri;
 pub mod dataset;
 pub mod error;
+pub mod evaluation_dataset;
 pub mod experiment;
 pub mod logged_model;
 pub mod model_history;

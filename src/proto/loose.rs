@@ -3,6 +3,7 @@
 //!
 //! Upstream: Python's `json.loads`, which stock reads every body with.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use serde_json::Value;
@@ -62,12 +63,26 @@ impl Json {
 
     /// Writes the value as `json.dumps` does with sorted keys and without spaces.
     pub fn dumps(&self) -> String {
+        self.written(&Style { item: ",", field: ":", is_sorted: true })
+    }
+
+    /// Writes the value as `json.dumps` does: with spaces, and the keys in the order of their first appearance.
+    pub fn dumps_spaced(&self) -> String {
+        self.written(&Style { item: ", ", field: ": ", is_sorted: false })
+    }
+
+    /// Writes the value as `json.dumps` does with sorted keys.
+    pub fn dumps_sorted(&self) -> String {
+        self.written(&Style { item: ", ", field: ": ", is_sorted: true })
+    }
+
+    fn written(&self, style: &Style) -> String {
         let mut out = String::new();
-        self.write(&mut out);
+        self.write(style, &mut out);
         out
     }
 
-    fn write(&self, out: &mut String) {
+    fn write(&self, style: &Style, out: &mut String) {
         match self {
             Self::Null => out.push_str("null"),
             Self::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
@@ -81,22 +96,22 @@ impl Json {
             Self::List(items) => {
                 out.push('[');
                 for (i, item) in items.iter().enumerate() {
-                    out.push_str(if i == 0 { "" } else { "," });
-                    item.write(out);
+                    out.push_str(if i == 0 { "" } else { style.item });
+                    item.write(style, out);
                 }
                 out.push(']');
             }
             Self::Object(fields) => {
-                let mut fields: Vec<_> = fields.iter().collect();
-                fields.reverse();
-                fields.sort_by(|a, b| a.0.cmp(&b.0));
-                fields.dedup_by(|a, b| a.0 == b.0);
+                let mut fields = last_of_each(fields);
+                if style.is_sorted {
+                    fields.sort_by_key(|(name, _)| *name);
+                }
                 out.push('{');
                 for (i, (name, value)) in fields.into_iter().enumerate() {
-                    out.push_str(if i == 0 { "" } else { "," });
+                    out.push_str(if i == 0 { "" } else { style.item });
                     write_string(name, out);
-                    out.push(':');
-                    value.write(out);
+                    out.push_str(style.field);
+                    value.write(style, out);
                 }
                 out.push('}');
             }
@@ -131,6 +146,29 @@ impl Json {
             }
         }
     }
+}
+
+/// How a value is written.
+struct Style {
+    /// What stands between two items or fields.
+    item: &'static str,
+    /// What stands between the name and the value of a field.
+    field: &'static str,
+    is_sorted: bool,
+}
+
+/// Returns the fields of an object as Python has them: each where it came first, with the value that came last.
+pub fn last_of_each(fields: &[(String, Json)]) -> Vec<(&str, &Json)> {
+    let mut kept: Vec<(&str, &Json)> = Vec::with_capacity(fields.len());
+    let mut places: HashMap<&str, usize> = HashMap::with_capacity(fields.len());
+    for (name, value) in fields {
+        let place = *places.entry(name).or_insert(kept.len());
+        match kept.get_mut(place) {
+            Some(field) => field.1 = value,
+            None => kept.push((name, value)),
+        }
+    }
+    kept
 }
 
 impl From<&str> for Json {
@@ -397,6 +435,13 @@ mod tests {
         ] {
             assert_eq!(dumps(text).as_deref(), Some(want), "{text}");
         }
+    }
+
+    #[test]
+    fn objects_keep_their_order_or_are_sorted() {
+        let json = Json::parse(br#"{"b": [1, 2], "a": {"d": "\u00e9", "c": NaN}, "b": true}"#).unwrap();
+        assert_eq!(json.dumps_spaced(), r#"{"b": true, "a": {"d": "\u00e9", "c": NaN}}"#);
+        assert_eq!(json.dumps_sorted(), r#"{"a": {"c": NaN, "d": "\u00e9"}, "b": true}"#);
     }
 
     #[test]

@@ -31,6 +31,7 @@ mod literal;
 mod parser;
 mod registry;
 
+pub mod evaluation_datasets;
 pub mod experiments;
 pub mod logged_models;
 pub mod model_versions;

@@ -8,6 +8,7 @@ mod datasets;
 pub mod dialect;
 mod doors;
 pub mod error;
+mod evaluation_datasets;
 mod experiments;
 mod ingest;
 pub mod logged_models;

@@ -333,6 +333,172 @@ diesel::table! {
 }
 
 diesel::table! {
+    evaluation_datasets (dataset_id) {
+        dataset_id -> Text,
+        name -> Text,
+        schema -> Nullable<Text>,
+        profile -> Nullable<Text>,
+        digest -> Nullable<Text>,
+        created_time -> Nullable<BigInt>,
+        last_update_time -> Nullable<BigInt>,
+        created_by -> Nullable<Text>,
+        last_updated_by -> Nullable<Text>,
+        workspace -> Text,
+    }
+}
+
+diesel::table! {
+    evaluation_dataset_tags (dataset_id, key) {
+        dataset_id -> Text,
+        key -> Text,
+        value -> Nullable<Text>,
+    }
+}
+
+// The columns of JSON are read as their text; they are written by statements that say so.
+diesel::table! {
+    evaluation_dataset_records (dataset_record_id) {
+        dataset_record_id -> Text,
+        dataset_id -> Text,
+        inputs -> Text,
+        outputs -> Nullable<Text>,
+        expectations -> Nullable<Text>,
+        tags -> Nullable<Text>,
+        source -> Nullable<Text>,
+        source_id -> Nullable<Text>,
+        source_type -> Nullable<Text>,
+        created_time -> Nullable<BigInt>,
+        last_update_time -> Nullable<BigInt>,
+        created_by -> Nullable<Text>,
+        last_updated_by -> Nullable<Text>,
+        input_hash -> Text,
+    }
+}
+
+diesel::table! {
+    scorers (scorer_id) {
+        experiment_id -> Integer,
+        scorer_name -> Text,
+        scorer_id -> Text,
+    }
+}
+
+diesel::table! {
+    scorer_versions (scorer_id, scorer_version) {
+        scorer_id -> Text,
+        scorer_version -> Integer,
+        serialized_scorer -> Text,
+        creation_time -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    online_scoring_configs (online_scoring_config_id) {
+        online_scoring_config_id -> Text,
+        scorer_id -> Text,
+        sample_rate -> Double,
+        experiment_id -> Integer,
+        filter_string -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    label_schemas (schema_id) {
+        schema_id -> Text,
+        experiment_id -> Integer,
+        name -> Text,
+        #[sql_name = "type"]
+        schema_type -> Text,
+        instruction -> Nullable<Text>,
+        enable_comment -> Bool,
+        input_type -> Text,
+        input_config -> Text,
+        created_by -> Nullable<Text>,
+        created_time -> BigInt,
+        last_update_time -> BigInt,
+        is_default -> Bool,
+    }
+}
+
+diesel::table! {
+    review_queues (queue_id) {
+        queue_id -> Text,
+        experiment_id -> Integer,
+        name -> Text,
+        queue_type -> Text,
+        created_by -> Nullable<Text>,
+        creation_time_ms -> BigInt,
+        last_update_time_ms -> BigInt,
+        name_key -> Text,
+    }
+}
+
+diesel::table! {
+    review_queue_items (queue_id, item_id) {
+        queue_id -> Text,
+        item_type -> Text,
+        item_id -> Text,
+        status -> Text,
+        completed_by -> Nullable<Text>,
+        completed_time_ms -> Nullable<BigInt>,
+        creation_time_ms -> BigInt,
+        last_update_time_ms -> BigInt,
+    }
+}
+
+diesel::table! {
+    review_queue_users (queue_id, user_id) {
+        queue_id -> Text,
+        user_id -> Text,
+    }
+}
+
+diesel::table! {
+    review_queue_label_schemas (queue_id, schema_id) {
+        queue_id -> Text,
+        schema_id -> Text,
+    }
+}
+
+diesel::table! {
+    issues (issue_id) {
+        issue_id -> Text,
+        experiment_id -> Integer,
+        name -> Text,
+        description -> Text,
+        status -> Text,
+        severity -> Nullable<Text>,
+        root_causes -> Nullable<Text>,
+        source_run_id -> Nullable<Text>,
+        categories -> Nullable<Text>,
+        created_timestamp -> BigInt,
+        last_updated_timestamp -> BigInt,
+        created_by -> Nullable<Text>,
+    }
+}
+
+// The columns of JSON are read as their text.
+diesel::table! {
+    jobs (id) {
+        id -> Text,
+        creation_time -> BigInt,
+        job_name -> Text,
+        params -> Text,
+        timeout -> Nullable<Double>,
+        status -> Integer,
+        result -> Nullable<Text>,
+        retry_count -> Integer,
+        last_update_time -> BigInt,
+        workspace -> Text,
+        status_details -> Nullable<Text>,
+        creator -> Nullable<Text>,
+        status_message -> Nullable<Text>,
+        progress -> Nullable<Text>,
+        progress_updated_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
     webhooks (webhook_id) {
         webhook_id -> Text,
         name -> Text,
@@ -399,6 +565,19 @@ diesel::allow_tables_to_appear_in_same_query!(
     span_metrics,
     assessments,
     entity_associations,
+    evaluation_datasets,
+    evaluation_dataset_tags,
+    evaluation_dataset_records,
+    scorers,
+    scorer_versions,
+    online_scoring_configs,
+    label_schemas,
+    review_queues,
+    review_queue_items,
+    review_queue_users,
+    review_queue_label_schemas,
+    issues,
+    jobs,
     webhooks,
     webhook_events,
     ferroflow_webhook_deliveries,

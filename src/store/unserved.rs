@@ -15,8 +15,6 @@ pub enum Unserved {
     Traces,
     /// Scorers.
     Scorers,
-    /// Datasets of evaluations.
-    EvaluationDatasets,
 }
 
 impl Unserved {
@@ -24,9 +22,6 @@ impl Unserved {
         match self {
             Self::Traces => "SELECT count(*) FROM (SELECT 1 FROM trace_info LIMIT 1) found",
             Self::Scorers => "SELECT count(*) FROM (SELECT 1 FROM scorers LIMIT 1) found",
-            Self::EvaluationDatasets => {
-                "SELECT count(*) FROM (SELECT 1 FROM evaluation_datasets LIMIT 1) found"
-            }
         }
     }
 
@@ -34,7 +29,6 @@ impl Unserved {
         match self {
             Self::Traces => "traces",
             Self::Scorers => "scorers",
-            Self::EvaluationDatasets => "evaluation datasets",
         }
     }
 }
