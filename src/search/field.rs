@@ -2,7 +2,7 @@
 //! and how an `order_by` is read. The entities' own files say which keys and operators there are.
 
 use super::lexer::Kind;
-use super::parser::{self, Clause, Comparison, Operand, Shape, SyntaxError};
+use super::parser::{self, Clause, Comparison, Joining, Operand, Shape, SyntaxError};
 use super::{Direction, KeyTest, Membership, Number, NumberOp, TextOp, TextTest, literal};
 use crate::domain::python::repr;
 use crate::domain::{Error, Result};
@@ -78,10 +78,19 @@ pub(super) struct Attributes {
 ///
 /// Upstream: `SearchUtils.parse_search_filter` and `_process_statement`.
 pub(super) fn comparisons<'a>(filter: &'a str, quote: &str) -> Result<Vec<Comparison<'a>>> {
+    comparisons_joined(filter, quote, Joining::Lists)
+}
+
+/// Splits a filter into its comparisons, of which `joining` says what is one.
+pub(super) fn comparisons_joined<'a>(
+    filter: &'a str,
+    quote: &str,
+    joining: Joining,
+) -> Result<Vec<Comparison<'a>>> {
     if filter.is_empty() {
         return Ok(Vec::new());
     }
-    let clauses = parser::parse(filter).map_err(|e| {
+    let clauses = parser::parse(filter, joining).map_err(|e| {
         Error::invalid(match e {
             SyntaxError::TooLarge => format!("Error on parsing filter '{filter}'"),
             SyntaxError::Empty => format!("Invalid filter '{filter}'. Could not be parsed."),

@@ -2,7 +2,7 @@
 //! own: entities have one name each, values lose single quotes only, and its order comes as messages.
 
 use super::field;
-use super::parser::{self, Clause, Comparison, SyntaxError};
+use super::parser::{self, Clause, Comparison, Joining, SyntaxError};
 use super::{Direction, ListTest, MAX_CLAUSES, NumberOp, TextTest, literal};
 use crate::domain::python::repr;
 use crate::domain::{Error, ErrorCode, Result};
@@ -142,7 +142,7 @@ fn predicates(filter: &str) -> Result<Vec<LoggedModelPredicate>> {
         return Ok(Vec::new());
     }
     let invalid = |why: &str| Error::invalid(format!("Invalid filter string: {}. {why}", repr(filter)));
-    let clauses = parser::parse(filter).map_err(|e| match e {
+    let clauses = parser::parse(filter, Joining::Lists).map_err(|e| match e {
         SyntaxError::TooLarge => invalid("SQLParseError('Maximum number of tokens or depth exceeded.')"),
         SyntaxError::Empty | SyntaxError::Several => invalid("Expected a single SQL expression."),
     })?;

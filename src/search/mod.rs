@@ -37,6 +37,8 @@ pub mod logged_models;
 pub mod model_versions;
 pub mod registered_models;
 pub mod runs;
+pub mod trace_metrics;
+pub mod traces;
 
 #[cfg(test)]
 mod tests;

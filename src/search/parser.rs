@@ -31,6 +31,12 @@ pub(super) enum Clause<'a> {
     Other(&'a str),
 }
 
+impl Clause<'_> {
+    const fn is_other(&self) -> bool {
+        matches!(self, Self::Other(_))
+    }
+}
+
 /// `left operator right`, or `left IS [NOT] NULL`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Comparison<'a> {
@@ -72,10 +78,21 @@ pub(super) enum Shape {
 
 use Shape::{Comment, Function, Identifier, Operation, Parenthesis, TypedLiteral};
 
+/// Which neighbours are read together as a comparison, beside what is one by its operator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Joining {
+    /// None, and `AND` is no part of the language either.
+    Nothing,
+    /// `IN`, `NOT IN` and `IS [NOT] NULL`.
+    Lists,
+    /// Those, and `timestamp` before a whole number, which is a name though it is also one of a type.
+    ListsAndTimestamps,
+}
+
 /// Splits `text` into its clauses.
-pub(super) fn parse(text: &str) -> Result<Vec<Clause<'_>>, SyntaxError> {
+pub(super) fn parse(text: &str, joining: Joining) -> Result<Vec<Clause<'_>>, SyntaxError> {
     let nodes = nodes(text)?;
-    Ok(Joiner { text, nodes: &nodes }.clauses())
+    Ok(Joiner { text, nodes: &nodes, joining }.clauses())
 }
 
 /// Returns the one node that all of `text` is, as `order_by` wants it; `None` if it is more than one.
@@ -542,10 +559,11 @@ where
     }
 }
 
-/// Reads the folded nodes as clauses, joining `IN`, `NOT IN` and `IS [NOT] NULL` with their neighbours.
+/// Reads the folded nodes as clauses, joining some with their neighbours.
 struct Joiner<'a, 'n> {
     text: &'a str,
     nodes: &'n [Node],
+    joining: Joining,
 }
 
 impl<'a> Joiner<'a, '_> {
@@ -554,7 +572,9 @@ impl<'a> Joiner<'a, '_> {
         let mut rest = self.nodes;
         while let Some(first) = rest.first() {
             let (clause, taken) = match rest {
+                _ if self.joining == Joining::Nothing => (None, rest.len()),
                 [_, _] | [_] => (None, rest.len()),
+                [_, second, third, ..] if self.is_timestamp(first) => (self.timed(first, second, third), 3),
                 _ if !first.is(Identifier) => (None, 1),
                 _ => self.joined(rest),
             };
@@ -563,9 +583,27 @@ impl<'a> Joiner<'a, '_> {
                 Some(comparison) => clauses.push(Clause::Comparison(comparison)),
                 None => clauses.extend(now.iter().map(|node| self.clause(node))),
             }
+            if self.is_timestamp(first) && taken == 3 && clauses.last().is_some_and(Clause::is_other) {
+                // Stock names it a second time, behind the other two.
+                clauses.push(self.clause(first));
+            }
             rest = later;
         }
         clauses
+    }
+
+    fn is_timestamp(&self, node: &Node) -> bool {
+        self.joining == Joining::ListsAndTimestamps
+            && node.is_token(Kind::Builtin)
+            && node.text(self.text) == "timestamp"
+    }
+
+    /// Returns the comparison of a timestamp with a whole number.
+    fn timed(&self, left: &Node, operator: &Node, right: &Node) -> Option<Comparison<'a>> {
+        let operator_text = operator.text(self.text);
+        let is_known = ["=", "!=", "<", "<=", ">", ">="].contains(&operator_text);
+        let fits = operator.is_token(Kind::Comparison) && is_known && right.is_token(Kind::Integer);
+        fits.then(|| self.comparison(left, operator_text, Some(right)))
     }
 
     /// Returns the comparison that the first nodes are, and how many nodes were read: an identifier that opens none
@@ -600,7 +638,9 @@ impl<'a> Joiner<'a, '_> {
                 right: Some(self.operand(&parts.right)),
                 comments: parts.comments,
             }),
-            None if node.is_word(self.text, Kind::Keyword, &["AND"]) => Clause::And,
+            None if self.joining != Joining::Nothing && node.is_word(self.text, Kind::Keyword, &["AND"]) => {
+                Clause::And
+            }
             None => Clause::Other(node.text(self.text)),
         }
     }

@@ -1,12 +1,16 @@
 //! The language against what stock accepts and says, and its laws.
 
 mod tables;
+mod trace_tables;
+mod traces;
 
 use proptest::prelude::*;
 
 use super::experiments::{ExperimentColumn, ExperimentPredicate, ExperimentQuery, ExperimentTime};
 use super::logged_models::{LoggedModelPredicate, LoggedModelQuery, LoggedModelText, LoggedModelTime};
 use super::runs::{DatasetField, RunOrderKey, RunPredicate, RunQuery, RunText, RunTime};
+use super::trace_metrics::MetricFilter;
+use super::traces::TraceQuery;
 use super::{Direction, KeyTest, ListTest, Membership, Number, NumberOp, TextOp, TextTest};
 use crate::domain::python::{list, repr};
 use crate::domain::{Error, ErrorCode};
@@ -438,6 +442,9 @@ proptest! {
         drop(ExperimentQuery::parse(&text, &[]));
         drop(ExperimentQuery::parse("", &order_by));
         drop(LoggedModelQuery::parse(&text, &[]));
+        drop(TraceQuery::parse(&text, &[]));
+        drop(TraceQuery::parse("", &order_by));
+        drop(MetricFilter::parse(&text));
     }
 
     #[test]

@@ -1,0 +1,186 @@
+//! The filters of metrics over traces: one equality each, on what a trace, a span or an assessment is.
+
+use super::field;
+use super::lexer::Kind;
+use super::parser::{Comparison, Joining, Operand, Shape};
+use crate::domain::{Error, Result};
+
+/// What must hold of what is measured.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MetricFilter {
+    /// `trace.status`
+    TraceStatus(String),
+    /// `trace.tag.<key>`
+    TraceTag(String, String),
+    /// `trace.metadata.<key>`
+    TraceMetadata(String, String),
+    /// Something of the span that is measured.
+    Span(MetricSpan, String),
+    /// Something of the assessment that is measured.
+    Assessment(MetricAssessment, String),
+}
+
+/// What a span can be filtered by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MetricSpan {
+    /// `span.name`
+    Name,
+    /// `span.status`
+    Status,
+    /// `span.type`
+    Type,
+}
+
+/// What an assessment can be filtered by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MetricAssessment {
+    /// `assessment.name`
+    Name,
+    /// `assessment.type`
+    Type,
+}
+
+/// What can be asked of each view, and whether it takes a key.
+const ENTITIES: [(&str, &[(&str, bool)]); 3] = [
+    ("trace", &[("status", false), ("tag", true), ("metadata", true)]),
+    ("span", &[("name", false), ("status", false), ("type", false)]),
+    ("assessment", &[("name", false), ("type", false)]),
+];
+
+impl MetricFilter {
+    /// Reads a filter, which must be one comparison.
+    ///
+    /// Upstream: `SearchTraceMetricsUtils`.
+    ///
+    /// # Errors
+    /// `INVALID_PARAMETER_VALUE` for anything else.
+    pub fn parse(filter: &str) -> Result<Self> {
+        let comparisons = field::comparisons_joined(filter, "", Joining::Nothing)?;
+        let read = comparisons.iter().map(Self::read).collect::<Result<Vec<_>>>()?;
+        match <[Self; 1]>::try_from(read) {
+            Ok([one]) => Ok(one),
+            Err(_) => Err(Error::invalid(format!("Invalid filter: '{filter}'. Expected one filter clause."))),
+        }
+    }
+
+    fn read(comparison: &Comparison<'_>) -> Result<Self> {
+        field::check_shape(comparison)?;
+        let (view, entity, key) = identifier(comparison.left.text)?;
+        if comparison.operator != "=" {
+            return Err(Error::invalid(format!(
+                "Invalid comparator: '{}', only '=' operator is supported",
+                comparison.operator
+            )));
+        }
+        let value = value(entity, comparison.right)?;
+        Ok(match (view, entity) {
+            ("trace", "tag") => Self::TraceTag(key.to_owned(), value),
+            ("trace", "metadata") => Self::TraceMetadata(key.to_owned(), value),
+            ("span", "name") => Self::Span(MetricSpan::Name, value),
+            ("span", "status") => Self::Span(MetricSpan::Status, value),
+            ("span", _) => Self::Span(MetricSpan::Type, value),
+            ("assessment", "name") => Self::Assessment(MetricAssessment::Name, value),
+            ("assessment", _) => Self::Assessment(MetricAssessment::Type, value),
+            _ => Self::TraceStatus(value),
+        })
+    }
+}
+
+/// Returns the view, what of it is asked, and the key, which is empty where none is wanted.
+fn identifier(text: &str) -> Result<(&'static str, &'static str, &str)> {
+    let mut parts = text.splitn(3, '.');
+    let (Some(view), Some(entity), key) = (parts.next(), parts.next(), parts.next()) else {
+        return Err(Error::invalid(format!(
+            "Invalid identifier {}. Columns should be specified as 'trace.<key>', 'span.<key>', 'assessment.<key>'.",
+            crate::domain::python::repr(text)
+        )));
+    };
+    let view = view.strip_prefix('`').and_then(|inside| inside.strip_suffix('`')).unwrap_or(view);
+    let Some((view, entities)) = ENTITIES.iter().find(|(name, _)| *name == view) else {
+        return Err(Error::invalid(format!(
+            "Invalid view type '{view}'. Valid values are dict_keys(['trace', 'span', 'assessment'])"
+        )));
+    };
+    let Some((entity, takes_key)) = entities.iter().find(|(name, _)| *name == entity) else {
+        let names: Vec<&str> = entities.iter().map(|(name, _)| *name).collect();
+        return Err(Error::invalid(format!(
+            "Invalid entity '{entity}' specified for view type '{view}'. Valid entities are {}",
+            crate::domain::python::list(&names)
+        )));
+    };
+    match key {
+        None if *takes_key => Err(Error::invalid(format!(
+            "Filtering by {entity} requires a key, e.g. '{view}.{entity}.<key> = <value>'"
+        ))),
+        Some(_) if !takes_key => Err(Error::invalid(format!(
+            "Filtering by {entity} does not require a key, use '{view}.{entity}' instead"
+        ))),
+        key => Ok((view, entity, field::unquote(key.unwrap_or_default()))),
+    }
+}
+
+fn value(entity: &str, right: Option<Operand<'_>>) -> Result<String> {
+    match right {
+        Some(Operand { shape: Shape::Identifier | Shape::Token(Kind::Text), text }) => {
+            field::quoted(text).map(ToOwned::to_owned)
+        }
+        other => Err(Error::invalid(format!(
+            "Expected a quoted string value for {entity} value (e.g. 'my-value'). Got value {}",
+            other.map_or("", |operand| operand.text)
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn filters_are_read_as_stock_reads_them() {
+        for (filter, want) in [
+            ("trace.status = 'OK'", MetricFilter::TraceStatus("OK".into())),
+            ("trace.status = \"OK\"", MetricFilter::TraceStatus("OK".into())),
+            ("trace.tag.a.b = 'x'", MetricFilter::TraceTag("a.b".into(), "x".into())),
+            (
+                "trace.metadata.`mlflow.sourceRun` = \"r\"",
+                MetricFilter::TraceMetadata("mlflow.sourceRun".into(), "r".into()),
+            ),
+            ("span.type = 'TOOL'", MetricFilter::Span(MetricSpan::Type, "TOOL".into())),
+            ("assessment.name = 'a'", MetricFilter::Assessment(MetricAssessment::Name, "a".into())),
+        ] {
+            assert_eq!(MetricFilter::parse(filter).unwrap(), want, "{filter}");
+        }
+    }
+
+    #[test]
+    fn bad_filters_are_refused_in_the_words_of_stock() {
+        for (filter, want) in [
+            ("", "Invalid filter: ''. Expected one filter clause."),
+            ("trace.status = 'OK' AND span.type = 'x'", "Invalid clause(s) in filter string: AND"),
+            ("span.type IN ('x')", "Invalid clause(s) in filter string: span.type, IN, ('x')"),
+            ("trace.status != 'OK'", "Invalid comparator: '!=', only '=' operator is supported"),
+            (
+                "trace.status = 5",
+                "Expected a quoted string value for status value (e.g. 'my-value'). Got value 5",
+            ),
+            (
+                "status = 'OK'",
+                "Invalid identifier 'status'. Columns should be specified as 'trace.<key>', 'span.<key>', \
+                 'assessment.<key>'.",
+            ),
+            (
+                "run.id = 'x'",
+                "Invalid view type 'run'. Valid values are dict_keys(['trace', 'span', 'assessment'])",
+            ),
+            (
+                "trace.name = 'x'",
+                "Invalid entity 'name' specified for view type 'trace'. Valid entities are ['status', 'tag', \
+                 'metadata']",
+            ),
+            ("trace.tag = 'x'", "Filtering by tag requires a key, e.g. 'trace.tag.<key> = <value>'"),
+            ("span.name.x = 'x'", "Filtering by name does not require a key, use 'span.name' instead"),
+        ] {
+            assert_eq!(MetricFilter::parse(filter).unwrap_err().message, want, "{filter}");
+        }
+    }
+}
