@@ -1,6 +1,7 @@
 //! Every setting of the server as plain data. The command line and the environment fill it
 //! (`cli/server.rs`); tests build it from [`Config::default`]. The README has the same settings as a table.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -24,6 +25,11 @@ pub struct Config {
     pub artifacts_only: bool,
     /// Where artifacts that the server hands through are kept.
     pub artifacts_destination: String,
+    /// How stores of objects are reached.
+    pub environment: Environment,
+    /// How long URLs are good by which clients read files from the store. Too short and slow downloads cannot begin
+    /// their last parts; too long and a URL that got into wrong hands works on.
+    pub presigned_download_ttl: Duration,
     /// Schemes whose artifact URIs may name any host. Each lets clients make the server connect to hosts of
     /// their choice.
     pub allowed_artifact_schemes: Vec<String>,
@@ -69,6 +75,8 @@ impl Default for Config {
             serve_artifacts: true,
             artifacts_only: false,
             artifacts_destination: "./mlartifacts".into(),
+            environment: Environment::default(),
+            presigned_download_ttl: Duration::from_mins(5),
             allowed_artifact_schemes: Vec::new(),
             limits: Limits::default(),
             webhooks: WebhookSettings::default(),
@@ -85,6 +93,53 @@ impl Default for Config {
             keep_alive: Duration::from_secs(75),
             json_limit_bytes: 64 * 1024 * 1024,
         }
+    }
+}
+
+/// The variables that the tools of the clouds read: AWS's, Google's and Azure's, and MLflow's about S3. They are
+/// settings by names that the clouds have chosen, so they are kept as they are. Their values do not show when this is
+/// printed.
+#[derive(Clone, Default)]
+pub struct Environment(HashMap<String, String>);
+
+impl Environment {
+    /// How the names begin that are kept.
+    const PREFIXES: [&str; 9] = [
+        "AWS_",
+        "AZURE_",
+        "GOOGLE_",
+        "IDENTITY_",
+        "MLFLOW_BOTO_",
+        "MLFLOW_EXPERIMENTAL_S3_",
+        "MLFLOW_S3_",
+        "REQUESTS_CA_BUNDLE",
+        "STORAGE_EMULATOR_HOST",
+    ];
+
+    /// Returns the value of a variable, unless it is empty.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// Says whether a variable is set to what Python's side of MLflow takes as true.
+    pub fn is_on(&self, name: &str) -> bool {
+        self.get(name).is_some_and(|value| matches!(value.to_ascii_lowercase().as_str(), "true" | "1"))
+    }
+}
+
+impl FromIterator<(String, String)> for Environment {
+    fn from_iter<T: IntoIterator<Item = (String, String)>>(variables: T) -> Self {
+        let is_kept =
+            |name: &str| name == "HOME" || Self::PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+        Self(variables.into_iter().filter(|(name, _)| is_kept(name)).collect())
+    }
+}
+
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut names: Vec<_> = self.0.keys().collect();
+        names.sort();
+        f.debug_set().entries(names).finish()
     }
 }
 
@@ -244,6 +299,19 @@ fn redact(uri: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn variables_are_kept_and_not_shown() {
+        let variables =
+            [("AWS_SECRET_ACCESS_KEY", "secret"), ("MLFLOW_S3_IGNORE_TLS", "True"), ("PATH", "/bin")];
+        let environment: Environment =
+            variables.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        assert_eq!(environment.get("AWS_SECRET_ACCESS_KEY"), Some("secret"));
+        assert_eq!(environment.get("PATH"), None);
+        assert!(environment.is_on("MLFLOW_S3_IGNORE_TLS"));
+        let shown = format!("{environment:?}");
+        assert_eq!(shown, r#"{"AWS_SECRET_ACCESS_KEY", "MLFLOW_S3_IGNORE_TLS"}"#);
+    }
 
     #[test]
     fn passwords_do_not_show() {

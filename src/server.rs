@@ -3,6 +3,7 @@
 use std::net::{TcpListener, ToSocketAddrs};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::body::BoxBody;
 use actix_web::dev::{ServiceFactory, ServiceRequest, ServiceResponse};
@@ -23,6 +24,9 @@ use crate::config::{Config, SqliteSynchronous};
 use crate::store::uri::DatabaseUri;
 use crate::store::{Store, StoreSettings, migrate};
 use crate::webhooks::Webhooks;
+
+/// How long the end waits for uploads to be taken back.
+const SETTLE_TIME: Duration = Duration::from_secs(4);
 
 /// Serves until the process is asked to stop (SIGTERM, SIGINT); then takes no new connections, finishes the
 /// open requests within the time that the settings give, and returns. A second signal ends the waiting.
@@ -74,6 +78,10 @@ async fn serve(config: Config) -> Result<()> {
     if let Some(delivering) = delivering {
         delivering.await?;
     }
+    // Connections that were cut have left uploads to stores of objects behind.
+    if tokio::time::timeout(SETTLE_TIME, state.artifacts.settle()).await.is_err() {
+        warn!("some uploads to the artifact store could not be taken back");
+    }
     // The last reference to the store ends its threads, after the work that they were given.
     drop(state);
     info!("stopped");
@@ -112,6 +120,7 @@ pub async fn open_state(config: Config) -> Result<AppState> {
         default_root: config.default_artifact_root.clone(),
         serve: config.serve_artifacts,
         allowed_schemes: config.allowed_artifact_schemes.clone(),
+        environment: config.environment.clone(),
     })?;
     let metrics = config.expose_prometheus.then(Metrics::new).transpose()?.map(Arc::new);
     let webhooks = Arc::new(Webhooks::new(Arc::clone(&store), config.webhooks.clone())?);

@@ -11,7 +11,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("domain", &["proto", "domain"]),
     ("search", &["proto", "domain", "search"]),
     ("store", &["proto", "domain", "search", "store", "each"]),
-    ("artifacts", &["proto", "domain", "artifacts"]),
+    ("artifacts", &["proto", "domain", "config", "artifacts"]),
     ("webhooks", &["proto", "domain", "store", "webhooks", "config"]),
     ("config", &["domain", "config"]),
     ("api", &["proto", "domain", "search", "store", "artifacts", "webhooks", "config", "api"]),

@@ -83,8 +83,7 @@ pub async fn get_artifact(app: App, request: HttpRequest, query: Query<GetArtifa
     // stock looks for a run of that name, too
     let run_id = run_id.filter(|id| !id.is_empty()).or(run_uuid).unwrap_or_else(|| "None".into());
     let uri = app.store.get_run_artifact_uri(run_id).await?;
-    let file = app.artifacts.folder(&uri)?.open(&path).await?;
-    Ok(downloads::send(&request, file, path.file_name(), Sender::Page))
+    downloads::send(&request, &app.artifacts.folder(&uri)?, &path, Sender::Page).await
 }
 
 /// The query of `POST upload-artifact`.
@@ -170,18 +169,17 @@ pub async fn get_logged_model_artifact(
     })?;
     let path = ArtifactPath::parse(&path)?;
     let uri = logged_model_location(&app, model_id.into_inner()).await?;
-    let file = app.artifacts.folder(&uri)?.open(&path).await?;
-    Ok(downloads::send(&request, file, path.file_name(), Sender::Page))
+    downloads::send(&request, &app.artifacts.folder(&uri)?, &path, Sender::Page).await
 }
 
-async fn logged_model_location(app: &App, model_id: String) -> Result<String> {
+pub(super) async fn logged_model_location(app: &App, model_id: String) -> Result<String> {
     let model = app.store.get_logged_model(model_id, Deleted::Hidden).await?;
     Ok(model.info.and_then(|info| info.artifact_uri).unwrap_or_default())
 }
 
 /// The folder of the artifact proxy, for handlers that need it; a server that does not hand artifacts through
 /// answers 503.
-pub struct Served(Folder);
+pub struct Served(pub(super) Folder);
 
 impl FromRequest for Served {
     type Error = NotServed;
@@ -264,8 +262,7 @@ pub async fn get_proxied_artifact(
     path: Path<String>,
 ) -> Result<HttpResponse> {
     let path = ArtifactPath::parse(&path)?;
-    let file = folder.open(&path).await?;
-    Ok(downloads::send(&request, file, path.file_name(), Sender::Proxy))
+    downloads::send(&request, &folder, &path, Sender::Proxy).await
 }
 
 /// `PUT mlflow-artifacts/artifacts/<path>`. Upstream: `artifact_router.upload_artifact`.
@@ -287,24 +284,6 @@ pub async fn delete_proxied_artifact(
 ) -> Reply<delete_proxied_artifact::Response> {
     folder.delete(&ArtifactPath::parse(&path)?).await?;
     reply::empty()
-}
-
-/// `POST mlflow-artifacts/mpu/…/<path>`. The client library then sends the file whole.
-///
-/// Upstream: `_validate_support_multipart_upload`.
-pub async fn refuse_multipart_upload(_folder: Served) -> Reply<()> {
-    Err(not_implemented("Multipart upload is not supported for the current artifact repository"))
-}
-
-/// `GET mlflow-artifacts/presigned/<path>`. The client library then asks for the file whole.
-///
-/// Upstream: `_validate_support_multipart_download`.
-pub async fn refuse_multipart_download(_folder: Served) -> Reply<()> {
-    Err(not_implemented("Multipart download is not supported for the current artifact repository"))
-}
-
-fn not_implemented(message: &str) -> Error {
-    Error::new(ErrorCode::NotImplemented, message)
 }
 
 /// Writes `first` and the rest of `body` to `upload`, at the pace of the store.

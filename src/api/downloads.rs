@@ -14,7 +14,9 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use icu_normalizer::DecomposingNormalizerBorrowed;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use crate::artifacts::{File, Stat, mime};
+use super::middleware::guard::was_head;
+use crate::artifacts::{ArtifactPath, File, Folder, Stat, Wanted, mime};
+use crate::domain::Result;
 
 /// Which of stock's two ways of sending files is followed where they differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,10 +27,23 @@ pub(super) enum Sender {
     Page,
 }
 
-/// Answers `request` with `file`, always to be saved and never to be shown, under the name `file_name`.
+/// Answers `request` with the file at `path`, always to be saved and never to be shown.
 ///
 /// Differs: several ranges at once are answered with the whole file.
-pub(super) fn send(request: &HttpRequest, file: File, file_name: &str, sender: Sender) -> HttpResponse {
+pub(super) async fn send(
+    request: &HttpRequest,
+    folder: &Folder,
+    path: &ArtifactPath,
+    sender: Sender,
+) -> Result<HttpResponse> {
+    let asks_for_less =
+        [RANGE, IF_NONE_MATCH, IF_MODIFIED_SINCE].iter().any(|h| request.headers().contains_key(h));
+    let wanted = if asks_for_less || was_head(request) { Wanted::Some } else { Wanted::All };
+    let file = folder.open(path, wanted).await?;
+    Ok(answer(request, file, path.file_name(), sender))
+}
+
+fn answer(request: &HttpRequest, file: File, file_name: &str, sender: Sender) -> HttpResponse {
     let (headers, stat) = (request.headers(), &file.stat);
     if is_known(headers, stat) {
         return described(HttpResponse::NotModified(), stat, file_name, sender).finish();

@@ -2,6 +2,7 @@
 
 pub mod artifacts;
 pub mod datasets;
+pub mod direct;
 mod downloads;
 pub mod evaluation_datasets;
 pub mod experiments;
@@ -88,7 +89,9 @@ fn api(routes: &mut ServiceConfig) {
                 .configure(registered_models)
                 .configure(model_versions)
                 .configure(webhook_routes)
-                .service(at("/artifacts/list").get(artifacts::list_artifacts)),
+                .service(at("/artifacts/list").get(artifacts::list_artifacts))
+                .service(at("/artifacts/presigned-download-url").post(direct::create_presigned_download_url))
+                .service(at("/artifacts/presigned-upload-url").post(direct::create_presigned_upload_url)),
         )
         .service(
             scope("/2.0/mlflow-artifacts")
@@ -112,8 +115,10 @@ fn artifact_files(routes: &mut ServiceConfig) {
                 .put(artifacts::put_proxied_artifact)
                 .delete(artifacts::delete_proxied_artifact),
         )
-        .service(at("/mpu/{step:create|complete|abort}/{path:.+}").post(artifacts::refuse_multipart_upload))
-        .service(at("/presigned/{path:.+}").get(artifacts::refuse_multipart_download));
+        .service(at("/mpu/create/{path:.+}").post(direct::create_multipart_upload))
+        .service(at("/mpu/complete/{path:.+}").post(direct::complete_multipart_upload))
+        .service(at("/mpu/abort/{path:.+}").post(direct::abort_multipart_upload))
+        .service(at("/presigned/{path:.+}").get(direct::get_presigned_download_url));
 }
 
 fn runs(routes: &mut ServiceConfig) {

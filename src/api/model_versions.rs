@@ -199,6 +199,5 @@ pub async fn get_model_version_artifact(
     let path = ArtifactPath::parse(&path)?;
     let key = VersionKey::parse(name, version.as_deref().unwrap_or_default())?;
     let uri = app.store.get_model_version_folder(key).await?;
-    let file = app.artifacts.folder(&uri)?.open(&path).await?;
-    Ok(downloads::send(&request, file, path.file_name(), Sender::Page))
+    downloads::send(&request, &app.artifacts.folder(&uri)?, &path, Sender::Page).await
 }

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::fallback;
 use super::reply::{Json, Reply, json};
 use super::state::App;
+use crate::artifacts::Folder;
 use crate::config::MLFLOW_VERSION;
 use crate::domain::Result;
 
@@ -32,15 +33,16 @@ pub async fn get_metrics(app: App) -> Result<HttpResponse> {
 /// `GET /mlflow/server-info`. Upstream: `build_server_info_payload`.
 ///
 /// Differs: `gateway` is false since nothing stands behind it; the interface then hides those pages.
-pub async fn get_server_info(_app: App) -> Reply<ServerInfo> {
+pub async fn get_server_info(app: App) -> Reply<ServerInfo> {
+    let direct = app.artifacts.destination().map(Folder::direct).unwrap_or_default();
     json(ServerInfo {
         store_type: "SqlStore",
         workspaces_enabled: false,
         trace_archival_enabled: false,
-        multipart_uploads_enabled: false,
-        multipart_downloads_enabled: false,
-        presigned_upload_run_id_supported: false,
-        presigned_upload_model_id_supported: false,
+        multipart_uploads_enabled: direct.uploads_in_parts,
+        multipart_downloads_enabled: direct.downloads,
+        presigned_upload_run_id_supported: true,
+        presigned_upload_model_id_supported: true,
         features_enabled: Features { gateway: false },
     })
 }

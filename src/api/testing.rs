@@ -31,6 +31,7 @@ pub(crate) fn state(store: Store) -> Data<AppState> {
         default_root: "/nowhere".into(),
         serve: false,
         allowed_schemes: Vec::new(),
+        environment: crate::config::Environment::default(),
     };
     state_with(store, Artifacts::new(&settings).unwrap())
 }

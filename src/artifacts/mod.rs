@@ -4,28 +4,32 @@
 //! the whole destination, everything else for the folder of a run or model by its URI. A `Folder` lists,
 //! opens, writes and deletes by [`ArtifactPath`], and never holds a file in memory.
 //!
-//! Other stores than the local disk become variants of `Store`.
+//! A store is the local disk (`disk`) or a bucket behind HTTP (`objects`).
 
 mod disk;
 mod local;
 pub mod mime;
+mod objects;
 mod path;
 #[cfg(test)]
 mod tests;
 mod uri;
 
 use std::ops::Range;
-use std::time::SystemTime;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use futures_util::Stream;
+use futures_util::{Stream, StreamExt as _};
 
 pub use local::require_within;
+pub use objects::{Part, PartUrl, PresignedDownload, PresignedUpload, Wanted};
 pub use path::ArtifactPath;
 pub use uri::{Artifacts, Settings, default_root};
 
-use crate::domain::Result;
+use crate::domain::{Error, ErrorCode, Result};
 use disk::Disk;
+use objects::{Kind, Objects};
 
 /// An entry of a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +55,7 @@ pub struct Stat {
 #[derive(Debug, Clone)]
 enum Store {
     Disk(Disk),
+    Objects(Arc<Objects>),
 }
 
 /// A folder in a store: what a run, a model or the artifact proxy sees as its root.
@@ -69,19 +74,25 @@ impl Folder {
         let path = self.base.join(path);
         match &self.store {
             Store::Disk(disk) => disk.list(path).await,
+            Store::Objects(objects) => objects.list(&path).await,
         }
     }
 
-    /// Opens a file for reading; not a byte of it is read yet.
+    /// Opens a file for reading. `wanted` is a hint: a store behind HTTP is asked once instead of twice if it is known
+    /// that all of the file is wanted.
     ///
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST` if there is none; `INVALID_PARAMETER_VALUE` if it is a folder or a symlink leads
-    /// out of the store; `PERMISSION_DENIED` if it cannot be read.
-    pub async fn open(&self, path: &ArtifactPath) -> Result<File> {
+    /// out of the store; `PERMISSION_DENIED` if it cannot be read; `TEMPORARILY_UNAVAILABLE` if the store is away.
+    pub async fn open(&self, path: &ArtifactPath, wanted: Wanted) -> Result<File> {
         let path = self.base.join(path);
         match &self.store {
             Store::Disk(disk) => {
                 disk.open(path).await.map(|(stat, file)| File { stat, source: Source::Disk(file) })
+            }
+            Store::Objects(objects) => {
+                let (stat, object) = objects.open(&path, wanted).await?;
+                Ok(File { stat, source: Source::Object(object) })
             }
         }
     }
@@ -95,6 +106,7 @@ impl Folder {
         let path = self.base.join(path);
         match &self.store {
             Store::Disk(disk) => disk.upload(path).await.map(Upload::Disk),
+            Store::Objects(objects) => objects.upload(path).map(Upload::Object),
         }
     }
 
@@ -107,8 +119,88 @@ impl Folder {
         let path = self.base.join(path);
         match &self.store {
             Store::Disk(disk) => disk.delete(path).await,
+            Store::Objects(objects) => objects.delete(&path).await,
         }
     }
+
+    /// Says what clients may do with the store themselves.
+    ///
+    /// Upstream: which of `MultipartUploadMixin`, `MultipartDownloadMixin` and `PresignedUploadMixin` a repository has.
+    pub fn direct(&self) -> Direct {
+        let kind = match &self.store {
+            Store::Disk(_) => None,
+            Store::Objects(objects) => Some(objects.kind()),
+        };
+        Direct {
+            uploads_in_parts: matches!(kind, Some(Kind::S3 | Kind::Google | Kind::AzureBlobs)),
+            downloads: kind == Some(Kind::S3),
+            uploads: kind == Some(Kind::S3),
+        }
+    }
+
+    /// Makes a URL by which a client reads a file without this server.
+    ///
+    /// # Errors
+    /// `NOT_IMPLEMENTED` for stores without [`Direct::downloads`]; otherwise as [`Folder::open`].
+    pub async fn presign_download(&self, path: &ArtifactPath, ttl: Duration) -> Result<PresignedDownload> {
+        self.objects(self.direct().downloads)?.presign_download(&self.base.join(path), ttl).await
+    }
+
+    /// Makes a URL by which a client writes a file without this server.
+    ///
+    /// # Errors
+    /// `NOT_IMPLEMENTED` for stores without [`Direct::uploads`].
+    pub async fn presign_upload(&self, path: &ArtifactPath, ttl: Duration) -> Result<PresignedUpload> {
+        self.objects(self.direct().uploads)?.presign_upload(&self.base.join(path), ttl).await
+    }
+
+    /// Begins an upload whose `parts` parts a client sends itself; returns its id, where the store gives one.
+    ///
+    /// # Errors
+    /// `NOT_IMPLEMENTED` for stores without [`Direct::uploads_in_parts`]; `INVALID_PARAMETER_VALUE` for too many parts.
+    pub async fn create_multipart(
+        &self,
+        path: &ArtifactPath,
+        parts: i64,
+    ) -> Result<(Option<String>, Vec<PartUrl>)> {
+        self.objects(self.direct().uploads_in_parts)?.create_multipart(&self.base.join(path), parts).await
+    }
+
+    /// Makes the parts that were sent visible as a file.
+    ///
+    /// # Errors
+    /// As [`Folder::create_multipart`]; `RESOURCE_DOES_NOT_EXIST` if there is no such upload,
+    /// `INVALID_PARAMETER_VALUE` for parts that do not make a file.
+    pub async fn complete_multipart(&self, path: &ArtifactPath, id: &str, parts: Vec<Part>) -> Result<()> {
+        let objects = self.objects(self.direct().uploads_in_parts)?;
+        objects.complete_multipart(&self.base.join(path), id, parts).await
+    }
+
+    /// Takes an upload in parts back.
+    ///
+    /// # Errors
+    /// As [`Folder::create_multipart`]; `RESOURCE_DOES_NOT_EXIST` if there is no such upload.
+    pub async fn abort_multipart(&self, path: &ArtifactPath, id: &str) -> Result<()> {
+        self.objects(self.direct().uploads_in_parts)?.abort_multipart(&self.base.join(path), id).await
+    }
+
+    fn objects(&self, is_able: bool) -> Result<&Arc<Objects>> {
+        match &self.store {
+            Store::Objects(objects) if is_able => Ok(objects),
+            _ => Err(Error::new(ErrorCode::NotImplemented, "The artifact store cannot do this.")),
+        }
+    }
+}
+
+/// What clients may do with a store without this server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Direct {
+    /// Send the parts of files.
+    pub uploads_in_parts: bool,
+    /// Read files.
+    pub downloads: bool,
+    /// Write files.
+    pub uploads: bool,
 }
 
 /// A file that can be read.
@@ -122,14 +214,16 @@ pub struct File {
 #[derive(Debug)]
 enum Source {
     Disk(std::fs::File),
+    Object(objects::Object),
 }
 
 impl File {
-    /// Streams the bytes of `range` in frames of 256 KiB. The next frame is read when it is asked for, so a
+    /// Streams the bytes of `range` in frames of 256 KiB at most. The next frame is read when it is asked for, so a
     /// slow reader holds one frame and no thread, and dropping the stream ends the reading.
     pub fn stream(self, range: Range<u64>) -> impl Stream<Item = std::io::Result<Bytes>> {
         match self.source {
-            Source::Disk(file) => disk::stream(file, range),
+            Source::Disk(file) => disk::stream(file, range).left_stream(),
+            Source::Object(object) => object.stream(range).right_stream(),
         }
     }
 }
@@ -139,6 +233,8 @@ impl File {
 pub enum Upload {
     /// On the local disk.
     Disk(disk::DiskUpload),
+    /// In a store of objects.
+    Object(objects::ObjectUpload),
 }
 
 impl Upload {
@@ -146,6 +242,7 @@ impl Upload {
     pub async fn write(&mut self, bytes: Bytes) -> Result<()> {
         match self {
             Self::Disk(upload) => upload.write(bytes).await,
+            Self::Object(upload) => upload.write(bytes).await,
         }
     }
 
@@ -153,6 +250,7 @@ impl Upload {
     pub async fn finish(self) -> Result<()> {
         match self {
             Self::Disk(upload) => upload.finish().await,
+            Self::Object(upload) => upload.finish().await,
         }
     }
 }

@@ -60,6 +60,21 @@ impl ArtifactPath {
         Self::normalised(&text)
     }
 
+    /// Reads the path in the URI of a store of objects, where `%20` is no space but a part of a key.
+    ///
+    /// # Errors
+    /// As [`ArtifactPath::parse`].
+    pub(super) fn literal(text: &str) -> Result<Self> {
+        let text = text.trim_start_matches('/');
+        if is_safe(text) { Self::normalised(text) } else { Err(Error::invalid("Invalid path")) }
+    }
+
+    /// Takes `text` as it is, as what a store of objects may hold.
+    #[cfg(test)]
+    pub(super) fn unchecked(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
     /// Looks a second time, since what stood behind `./` may be at the beginning now.
     fn normalised(text: &str) -> Result<Self> {
         let names: Vec<&str> = text.split('/').filter(|name| !matches!(*name, "" | ".")).collect();

@@ -1,10 +1,13 @@
 //! Which store and which folder an artifact URI means to this server, and which hosts it may name.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::disk::Disk;
+use super::objects::{self, Objects, Uploads};
 use super::{ArtifactPath, Folder, Store};
+use crate::config::Environment;
 use crate::domain::artifact_uri::{self, UriParts};
 use crate::domain::{Error, ErrorCode, Result};
 
@@ -51,7 +54,12 @@ pub struct Settings {
     /// `MLFLOW_ALLOWED_HOST_ADDRESSED_ARTIFACT_SCHEMES`: schemes whose URIs may name any host. Every scheme here
     /// lets clients make the server connect to hosts of their choice.
     pub allowed_schemes: Vec<String>,
+    /// How stores of objects are reached.
+    pub environment: Environment,
 }
+
+/// Clients of buckets that are kept: there are few, unless somebody invents names.
+const MAX_CLIENTS: usize = 64;
 
 /// Returns the root below which new experiments keep their artifacts, when the operator names none.
 ///
@@ -74,6 +82,15 @@ pub struct Artifacts {
     destination: Option<Folder>,
     trusted: HashSet<Target>,
     allowed_schemes: Vec<String>,
+    stores: Stores,
+}
+
+/// Clients of buckets and containers by scheme and host of their URIs, made when they are first needed.
+#[derive(Debug)]
+struct Stores {
+    environment: Environment,
+    clients: Mutex<HashMap<String, Arc<Objects>>>,
+    uploads: Arc<Uploads>,
 }
 
 /// What a URI makes a server connect to: family of the scheme, host, port.
@@ -83,14 +100,24 @@ impl Artifacts {
     /// # Errors
     /// `NOT_IMPLEMENTED` or `INVALID_PARAMETER_VALUE` if the destination is no place this server can write to.
     pub fn new(settings: &Settings) -> Result<Self> {
-        let destination = if settings.serve { Some(open_location(&settings.destination)?) } else { None };
+        let stores = Stores {
+            environment: settings.environment.clone(),
+            clients: Mutex::default(),
+            uploads: Uploads::new(),
+        };
+        let destination = if settings.serve { Some(stores.open(&settings.destination)?) } else { None };
         let trusted = [&settings.default_root, &settings.destination]
             .into_iter()
             .filter_map(|uri| targets(uri))
             .flatten()
             .collect();
         let allowed_schemes = settings.allowed_schemes.iter().map(|scheme| scheme.to_lowercase()).collect();
-        Ok(Self { destination, trusted, allowed_schemes })
+        Ok(Self { destination, trusted, allowed_schemes, stores })
+    }
+
+    /// Waits until the uploads that were given up are taken back.
+    pub async fn settle(&self) {
+        self.stores.uploads.settle().await;
     }
 
     /// Returns the folder of the artifact proxy; `None` with `--no-serve-artifacts`.
@@ -111,11 +138,11 @@ impl Artifacts {
         let parts = UriParts::split(artifact_uri);
         let is_proxied = matches!(parts.scheme.as_str(), "mlflow-artifacts" | "http" | "https");
         if let Some(destination) = self.destination.as_ref().filter(|_| is_proxied) {
-            let base = ArtifactPath::parse(proxied_path(artifact_uri, &parts)?)?;
-            return Ok(Folder { store: destination.store.clone(), base });
+            let path = ArtifactPath::parse(proxied_path(artifact_uri, &parts)?)?;
+            return Ok(Folder { store: destination.store.clone(), base: destination.base.join(&path) });
         }
         self.check_host(artifact_uri, None)?;
-        open_location(artifact_uri)
+        self.stores.open(artifact_uri)
     }
 
     /// Checks that a location which a client wants to be stored as `field` names no host that the server would
@@ -148,7 +175,30 @@ impl Artifacts {
     }
 }
 
-/// Opens a location by its own scheme.
+impl Stores {
+    /// Opens a location by its own scheme.
+    fn open(&self, uri: &str) -> Result<Folder> {
+        let parts = UriParts::split(uri);
+        if objects::is_object_scheme(&parts.scheme) { self.open_objects(&parts) } else { open_location(uri) }
+    }
+
+    fn open_objects(&self, parts: &UriParts<'_>) -> Result<Folder> {
+        let name = format!("{}://{}", parts.scheme, parts.netloc);
+        let base = objects::path(parts)?;
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = clients.get(&name) {
+            return Ok(Folder { store: Store::Objects(Arc::clone(client)), base });
+        }
+        if clients.len() >= MAX_CLIENTS {
+            clients.clear();
+        }
+        let client = Arc::new(objects::open(parts, &self.environment, &self.uploads)?);
+        clients.insert(name, Arc::clone(&client));
+        Ok(Folder { store: Store::Objects(client), base })
+    }
+}
+
+/// Opens a local folder, or says why the location is none.
 fn open_location(uri: &str) -> Result<Folder> {
     if let Some(path) = artifact_uri::local_path(uri)? {
         let root = std::path::absolute(PathBuf::from(path)).map_err(Error::internal)?;
@@ -161,9 +211,7 @@ fn open_location(uri: &str) -> Result<Folder> {
         );
         Error::new(ErrorCode::InternalError, message)
     } else if KNOWN.contains(&scheme.as_str()) {
-        let message = format!(
-            "Artifacts at '{scheme}' locations are not available on this server, only local folders."
-        );
+        let message = format!("Artifacts at '{scheme}' locations are not available on this server.");
         Error::new(ErrorCode::NotImplemented, message)
     } else {
         let message = format!("Could not find a registered artifact repository for: {uri}.");
@@ -218,12 +266,18 @@ fn targets(uri: &str) -> Option<Vec<Target>> {
 mod tests {
     use super::*;
 
+    fn environment() -> Environment {
+        let variables = [("HOME", "/nowhere"), ("AZURE_STORAGE_ACCESS_KEY", "a2V5")];
+        variables.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    }
+
     fn artifacts(serve: bool) -> Artifacts {
         Artifacts::new(&Settings {
             destination: "/srv/artifacts".into(),
             default_root: "http://store:8080/api/2.0/mlflow-artifacts/artifacts/".into(),
             serve,
             allowed_schemes: vec!["SFTP".into()],
+            environment: environment(),
         })
         .unwrap()
     }
@@ -232,6 +286,7 @@ mod tests {
     fn resolved(artifacts: &Artifacts, uri: &str) -> String {
         match artifacts.folder(uri) {
             Ok(Folder { store: Store::Disk(disk), base }) => format!("{}|{base}", disk.root().display()),
+            Ok(Folder { store: Store::Objects(objects), base }) => format!("{objects:?}|{base}"),
             Err(error) => format!("{}: {}", error.code.name(), error.message),
         }
     }
@@ -252,6 +307,10 @@ mod tests {
             ("mlflow-artifacts:/a/..%252f..", "INVALID_PARAMETER_VALUE: Invalid path"),
             ("file:///data/1/r", "/data/1/r|"),
             ("/data/a%20b", "/data/a b|"),
+            ("s3://b/1/a%20b/artifacts", "Objects(\"s3://b\")|1/a%20b/artifacts"),
+            ("gs://b", "Objects(\"gs://b\")|"),
+            ("wasbs://c@a.blob.core.windows.net/x", "Objects(\"wasbs://c@a.blob.core.windows.net\")|x"),
+            ("s3://b/a/../../x", "INVALID_PARAMETER_VALUE: Invalid path"),
         ] {
             assert_eq!(resolved(&artifacts, uri), want, "{uri}");
         }
@@ -262,9 +321,9 @@ mod tests {
         let served = artifacts(true);
         let refused = "INVALID_PARAMETER_VALUE: The tracking server does not connect to artifact location";
         for (artifacts, uri, want) in [
-            (&served, "s3://b/x", "NOT_IMPLEMENTED: Artifacts at 's3' locations are not available"),
-            (&served, "gs://b/x", "NOT_IMPLEMENTED"),
-            (&served, "wasbs://c@a.blob.core.windows.net/x", "NOT_IMPLEMENTED"),
+            (&served, "dbfs:/x", "NOT_IMPLEMENTED: Artifacts at 'dbfs' locations are not available"),
+            (&served, "s3:///x", "INVALID_PARAMETER_VALUE: Invalid artifact location"),
+            (&served, "wasbs://c@evil/x", "INVALID_PARAMETER_VALUE: WASBS URI must be"),
             (&served, "abfss://c@evil/x", refused),
             (&served, "ftp://evil/x", refused),
             (&served, "hdfs://evil/x", refused),
@@ -337,9 +396,11 @@ mod tests {
             default_root: "mlflow-artifacts:/".into(),
             serve,
             allowed_schemes: Vec::new(),
+            environment: environment(),
         };
-        assert_eq!(Artifacts::new(&settings("s3://b", true)).unwrap_err().code, ErrorCode::NotImplemented);
-        assert!(Artifacts::new(&settings("s3://b", false)).unwrap().destination().is_none());
+        assert_eq!(Artifacts::new(&settings("ftp://b", true)).unwrap_err().code, ErrorCode::NotImplemented);
+        assert!(Artifacts::new(&settings("ftp://b", false)).unwrap().destination().is_none());
+        assert!(Artifacts::new(&settings("s3://b/x", true)).unwrap().destination().is_some());
         assert!(Artifacts::new(&settings("./mlartifacts", true)).unwrap().destination().is_some());
     }
 }

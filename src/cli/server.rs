@@ -10,7 +10,7 @@ use regex::Regex;
 
 use super::webhooks::WebhookArgs;
 use crate::config::{
-    Config, DatabaseSettings, LogFormat, LogSettings, Security, SqliteSynchronous, StoreUri,
+    Config, DatabaseSettings, Environment, LogFormat, LogSettings, Security, SqliteSynchronous, StoreUri,
 };
 use crate::domain::artifact_uri::DEFAULT_MAX_LOCATION_LENGTH;
 use crate::domain::validate::{Limits, LongValues};
@@ -146,6 +146,9 @@ struct LimitArgs {
         hide = true
     )]
     model_source_pattern: Option<Regex>,
+    #[arg(long = "presigned-download-variable", env = "MLFLOW_PRESIGNED_DOWNLOAD_URL_TTL_SECONDS", hide = true,
+        default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=604_800))]
+    presigned_download_ttl: u32,
     #[arg(long = "graphql-root-fields-variable", env = "MLFLOW_SERVER_GRAPHQL_MAX_ROOT_FIELDS", hide = true,
         default_value_t = Limits::GRAPHQL_ROOT_FIELDS)]
     graphql_root_fields: usize,
@@ -240,6 +243,8 @@ impl ServerArgs {
             serve_artifacts,
             artifacts_only: self.artifacts_only,
             artifacts_destination: self.artifacts_destination,
+            environment: unicode_variables(),
+            presigned_download_ttl: Duration::from_secs(self.limits.presigned_download_ttl.into()),
             allowed_artifact_schemes: list(self.limits.allowed_artifact_schemes),
             limits: Limits {
                 long_values: if self.limits.truncate_long_values {
@@ -351,6 +356,12 @@ pub(super) fn python_bool(text: &str) -> Result<bool, String> {
         "0" | "false" | "f" | "no" | "n" | "off" => Ok(false),
         _ => Err("not a boolean".into()),
     }
+}
+
+/// Returns the process's variables; what is no text cannot be a setting.
+fn unicode_variables() -> Environment {
+    let pairs = std::env::vars_os();
+    pairs.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect()
 }
 
 /// Reads the variable of a flag, where stock takes an empty one as not given.

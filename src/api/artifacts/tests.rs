@@ -48,6 +48,7 @@ impl Server {
             default_root: "mlflow-artifacts:/".into(),
             serve,
             allowed_schemes: Vec::new(),
+            environment: crate::config::Environment::default(),
         };
         Self { state: state_with(store, Artifacts::new(&settings).unwrap()), folder }
     }

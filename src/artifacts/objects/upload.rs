@@ -1,0 +1,240 @@
+//! Writing an object of unknown length: a small one at once, a larger one in parts that are on their way while the next
+//! is collected. Memory is bounded for all uploads together, and what was begun is taken back if it is not finished.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use object_store::multipart::PartId;
+use object_store::path::Path as Key;
+use object_store::{Attribute, Attributes, PutMultipartOptions, PutOptions, PutPayload};
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, Semaphore};
+use tokio::task::JoinSet;
+
+use super::failure::Said;
+use super::{Kind, Objects};
+use crate::artifacts::{ArtifactPath, mime};
+use crate::domain::Result;
+
+/// The least that S3 takes as a part, but for the last.
+const PART_BYTES: usize = 5 * 1024 * 1024;
+/// After so many parts they become larger, so that 10,000, which S3 takes, are 268 GiB.
+const PARTS_OF_A_SIZE: usize = 1000;
+/// Parts of one upload that are on their way.
+const PARTS_AT_ONCE: usize = 4;
+/// Parts of all uploads that are on their way. Each upload collects one more.
+const PARTS_AT_ONCE_OF_ALL: usize = 6;
+
+/// How often and after which pauses an upload is taken back until the store agrees.
+const ABORT_PAUSES: [Duration; 5] = [
+    Duration::ZERO,
+    Duration::from_secs(2),
+    Duration::from_secs(10),
+    Duration::from_secs(30),
+    Duration::from_mins(1),
+];
+
+/// What the uploads of a server share.
+pub(crate) struct Uploads {
+    parts: Arc<Semaphore>,
+    /// Where uploads are taken back: not on the thread of a connection, which may end at any time.
+    runtime: Option<Handle>,
+    aborting: AtomicUsize,
+    aborted: Notify,
+}
+
+impl fmt::Debug for Uploads {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Uploads")
+    }
+}
+
+impl Uploads {
+    /// Uploads that are given up are taken back on the current runtime, if there is one.
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            parts: Arc::new(Semaphore::new(PARTS_AT_ONCE_OF_ALL)),
+            runtime: Handle::try_current().ok(),
+            aborting: AtomicUsize::new(0),
+            aborted: Notify::new(),
+        })
+    }
+
+    /// Waits until everything that was given up is taken back.
+    pub(crate) async fn settle(&self) {
+        loop {
+            let aborted = self.aborted.notified();
+            if self.aborting.load(Ordering::SeqCst) == 0 {
+                return;
+            }
+            aborted.await;
+        }
+    }
+
+    fn abort(self: &Arc<Self>, objects: Arc<Objects>, key: Key, id: String) {
+        let Some(runtime) = self.runtime.clone().or_else(|| Handle::try_current().ok()) else { return };
+        let uploads = Arc::clone(self);
+        uploads.aborting.fetch_add(1, Ordering::SeqCst);
+        drop(runtime.spawn(async move {
+            abort(&objects, &key, &id).await;
+            uploads.aborting.fetch_sub(1, Ordering::SeqCst);
+            uploads.aborted.notify_waiters();
+        }));
+    }
+}
+
+async fn abort(objects: &Objects, key: &Key, id: &String) {
+    let mut said = String::new();
+    for pause in ABORT_PAUSES {
+        tokio::time::sleep(pause).await;
+        match objects.multipart.abort_multipart(key, id).await {
+            Ok(()) => return,
+            // gone already
+            Err(object_store::Error::NotFound { .. }) => return,
+            Err(error) => said = Said::of(&error).text,
+        }
+    }
+    tracing::warn!("an upload to {}/{key} was begun and cannot be taken back: {said}", objects.name);
+}
+
+/// A file on its way to a store of objects.
+#[derive(Debug)]
+pub struct ObjectUpload {
+    objects: Arc<Objects>,
+    key: Key,
+    path: ArtifactPath,
+    /// What is collected for the next part.
+    pending: Vec<Bytes>,
+    pending_bytes: usize,
+    multipart: Option<Multipart>,
+}
+
+/// An upload in parts that has begun.
+#[derive(Debug)]
+struct Multipart {
+    id: String,
+    sent: usize,
+    on_their_way: JoinSet<object_store::Result<(usize, PartId)>>,
+    stored: Vec<(usize, PartId)>,
+}
+
+impl ObjectUpload {
+    pub(super) fn new(objects: Arc<Objects>, key: Key, path: ArtifactPath) -> Self {
+        Self { objects, key, path, pending: Vec::new(), pending_bytes: 0, multipart: None }
+    }
+
+    pub(in crate::artifacts) async fn write(&mut self, mut bytes: Bytes) -> Result<()> {
+        loop {
+            let missing = self.part_bytes() - self.pending_bytes;
+            if bytes.len() < missing {
+                self.pending_bytes += bytes.len();
+                if !bytes.is_empty() {
+                    self.pending.push(bytes);
+                }
+                return Ok(());
+            }
+            // some stores take only parts of equal size
+            self.pending.push(bytes.split_to(missing));
+            self.send_part().await.map_err(|e| self.objects.failure(&e, &self.path))?;
+        }
+    }
+
+    pub(in crate::artifacts) async fn finish(mut self) -> Result<()> {
+        let result = if self.multipart.is_some() { self.complete().await } else { self.put().await };
+        result.map_err(|e| self.objects.failure(&e, &self.path))
+    }
+
+    /// The size of the next part.
+    fn part_bytes(&self) -> usize {
+        PART_BYTES * (1 + self.multipart.as_ref().map_or(0, |m| m.sent) / PARTS_OF_A_SIZE)
+    }
+
+    fn take_pending(&mut self) -> PutPayload {
+        self.pending_bytes = 0;
+        std::mem::take(&mut self.pending).into_iter().collect()
+    }
+
+    /// What the client library writes of a new object. Differs: it also says of `a.gz` that it is an encoded `a`,
+    /// which some clients then unpack on the way.
+    fn attributes(&self) -> Attributes {
+        let mut attributes = Attributes::new();
+        if !self.objects.upload_headers.contains_key("content-type") {
+            attributes.insert(Attribute::ContentType, mime::guess(self.path.file_name()).into());
+        }
+        attributes
+    }
+
+    async fn put(&mut self) -> object_store::Result<()> {
+        let options = PutOptions { attributes: self.attributes(), ..PutOptions::default() };
+        let payload = self.take_pending();
+        self.objects.writer.put_opts(&self.key, payload, options).await.map(drop)
+    }
+
+    async fn send_part(&mut self) -> object_store::Result<()> {
+        let payload = self.take_pending();
+        if self.multipart.is_none() {
+            let id = self.create().await?;
+            self.multipart =
+                Some(Multipart { id, sent: 0, on_their_way: JoinSet::new(), stored: Vec::new() });
+        }
+        let Some(multipart) = &mut self.multipart else { return Ok(()) };
+        multipart.make_room(PARTS_AT_ONCE - 1).await?;
+        let permit = Arc::clone(&self.objects.uploads.parts).acquire_owned().await;
+        let (objects, key, id, number) =
+            (Arc::clone(&self.objects), self.key.clone(), multipart.id.clone(), multipart.sent);
+        multipart.sent += 1;
+        multipart.on_their_way.spawn(async move {
+            let _permit = permit;
+            let part = objects.multipart.put_part(&key, &id, number, payload).await?;
+            Ok((number, part))
+        });
+        Ok(())
+    }
+
+    async fn create(&self) -> object_store::Result<String> {
+        let mut options = PutMultipartOptions::default();
+        // Azure takes them with the last request only, which `object_store` does not offer
+        if matches!(self.objects.kind, Kind::S3 | Kind::Google) {
+            options.attributes = self.attributes();
+        }
+        self.objects.multipart_writer.create_multipart_opts(&self.key, options).await
+    }
+
+    async fn complete(&mut self) -> object_store::Result<()> {
+        if self.pending_bytes > 0 {
+            self.send_part().await?;
+        }
+        let Some(multipart) = &mut self.multipart else { return Ok(()) };
+        multipart.make_room(0).await?;
+        multipart.stored.sort_unstable_by_key(|(number, _)| *number);
+        let parts = std::mem::take(&mut multipart.stored).into_iter().map(|(_, part)| part).collect();
+        self.objects.multipart.complete_multipart(&self.key, &multipart.id, parts).await?;
+        self.multipart = None;
+        Ok(())
+    }
+}
+
+impl Multipart {
+    /// Waits until not more than `left` parts are on their way.
+    async fn make_room(&mut self, left: usize) -> object_store::Result<()> {
+        while self.on_their_way.len() > left {
+            if let Some(stored) = self.on_their_way.join_next().await {
+                self.stored.push(stored??);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for ObjectUpload {
+    /// An upload that was not finished leaves nothing: the store would keep its parts, and ask money for them.
+    fn drop(&mut self) {
+        let Some(multipart) = self.multipart.take() else { return };
+        let Multipart { id, mut on_their_way, .. } = multipart;
+        on_their_way.abort_all();
+        self.objects.uploads.abort(Arc::clone(&self.objects), self.key.clone(), id);
+    }
+}
