@@ -29,6 +29,7 @@ os.environ |= {
 
 from support import servers  # noqa: E402
 from support.postgres import Cluster  # noqa: E402
+from support.s3 import SeaweedFS  # noqa: E402
 
 
 def pytest_addoption(parser):
@@ -73,6 +74,14 @@ def postgres():
     cluster = Cluster.start()
     yield cluster
     cluster.stop()
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory):
+    """The S3 server of this session."""
+    server = SeaweedFS.start(tmp_path_factory.mktemp("seaweedfs"))
+    yield server
+    server.stop()
 
 
 @pytest.fixture(scope="session")

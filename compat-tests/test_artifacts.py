@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import http.client
 import os
@@ -12,29 +11,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-
-PROXY = "/api/2.0/mlflow-artifacts/artifacts"
-MIB = 1024 * 1024
-
+from support.wire import MIB, PROXY, ask, memory_mib
 
 @pytest.fixture(scope="module")
 def server(start_server, target):
     return start_server(target, "sqlite")
-
-
-def ask(server, method, path, body=None, headers=None):
-    """One request whose path goes out as it is; returns status, headers with lower-case names, body."""
-    connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=60)
-    with contextlib.closing(connection):
-        connection.putrequest(method, path, skip_accept_encoding=True)
-        headers = dict(headers or {})
-        if body is not None:
-            headers.setdefault("Content-Length", str(len(body)))
-        for name, value in headers.items():
-            connection.putheader(name, value)
-        connection.endheaders(body)
-        answer = connection.getresponse()
-        return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
 
 
 def files_below(folder: Path) -> set[str]:
@@ -331,12 +312,6 @@ def test_stock_and_ours_share_a_folder(start_server, tmp_path):
 
 
 # --- large files ------------------------------------------------------------------------------------------------
-
-
-def memory_mib(server) -> float:
-    """The most memory that the server has had in use."""
-    status = Path(f"/proc/{server.process.pid}/status").read_text()
-    return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads memory from /proc")

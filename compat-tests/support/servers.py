@@ -45,7 +45,7 @@ class Server:
     kind: str
     url: str
     backend_uri: str
-    artifacts: Path
+    artifacts: Path | str
     log: Path
     command: list[str]
     environment: dict[str, str]
@@ -103,7 +103,7 @@ def start(
     folder: Path,
     backend_uri: str,
     *flags: str,
-    artifacts: Path | None = None,
+    artifacts: Path | str | None = None,
     environment: dict[str, str] | None = None,
     boot: bool = True,
 ) -> Server:

