@@ -7,12 +7,16 @@ import { spawn } from 'node:child_process';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { createInterface } from 'node:readline';
+import evaluation from './steps/evaluation.mjs';
 import experiments from './steps/experiments.mjs';
+import gateway from './steps/gateway.mjs';
 import models from './steps/models.mjs';
+import overview from './steps/overview.mjs';
 import prompts from './steps/prompts.mjs';
 import registry from './steps/registry.mjs';
 import run from './steps/run.mjs';
 import runs from './steps/runs.mjs';
+import traces from './steps/traces.mjs';
 import webhooks from './steps/webhooks.mjs';
 import { Ui } from './ui.mjs';
 
@@ -27,7 +31,10 @@ async function serve(database) {
   child.stderr.on('data', chunk => { complaints += chunk; });
   const exited = new Promise(resolve => { child.once('exit', resolve); });
   const line = await Promise.race([new Promise(resolve => { createInterface(child.stdout).once('line', resolve); }), exited]);
-  if (typeof line !== 'string') throw new Error(`no server to look at:\n${complaints}`);
+  if (typeof line !== 'string' || !line.startsWith('{')) {
+    child.stdin.end();
+    throw new Error(`no server to look at: ${line}\n${complaints}`);
+  }
   return { ...JSON.parse(line), stop: () => { child.stdin.end(); return exited; } };
 }
 
@@ -43,7 +50,7 @@ for (const database of databases) {
       await ui?.close();
       await server?.stop();
     });
-    for (const step of [...experiments, ...runs, ...run, ...models, ...registry, ...prompts, ...webhooks]) {
+    for (const step of [...experiments, ...runs, ...run, ...models, ...registry, ...prompts, ...webhooks, ...traces, ...overview, ...evaluation, ...gateway]) {
       it(step.name, () => ui.step(() => step.does(ui, server), step.allow));
     }
   });

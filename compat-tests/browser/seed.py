@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -30,6 +31,7 @@ def seed(url: str) -> dict[str, object]:
     odd = _odd_values()
     _datasets(trees[0])
     _files(trees[0])
+    _old_model(trees[3])
     model = _model(trees[0])
     _statuses(client, prices)
     _registry(client, trees, model)
@@ -102,6 +104,16 @@ def _model(run_id: str) -> str:
         mlflow.log_metric("holdout", 0.75, model_id=model.model_id)
     mlflow.create_external_model(name="rented-tree", params={"price": "3"})
     return model.model_id
+
+
+def _old_model(run_id: str) -> None:
+    """Logs a model as clients before 3.0 do: files of the run, and a tag that names them."""
+    with mlflow.start_run(run_id=run_id), TemporaryDirectory() as folder:
+        mlflow.sklearn.save_model(DecisionTreeClassifier().fit([[0], [1]], [0, 1]), folder, serialization_format="cloudpickle")
+        mlflow.log_artifacts(folder, "old-tree")
+        description = {"run_id": run_id, "artifact_path": "old-tree", "utc_time_created": "2023-04-01 08:00:00.000000"}
+        flavors = {"python_function": {"loader_module": "mlflow.sklearn"}}
+        mlflow.set_tag("mlflow.log-model.history", json.dumps([{**description, "flavors": flavors}]))
 
 
 def _registry(client: MlflowClient, trees: list[str], model: str) -> None:

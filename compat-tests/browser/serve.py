@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -46,8 +47,12 @@ def run(target: str, folder: Path, uri: str) -> None:
     server = servers.start(target, folder, uri)
     try:
         from seed import seed
+        from seed_genai import seed_genai
 
-        print(json.dumps({"url": server.url, **seed(server.url)}), flush=True)
+        # The client tells of its progress on stdout, which is for one line of ours.
+        with contextlib.redirect_stdout(sys.stderr):
+            ids = seed(server.url) | seed_genai(server.url)
+        print(json.dumps({"url": server.url, **ids}), flush=True)
         sys.stdin.read()
     except BaseException:
         print(server.log_tail(), file=sys.stderr)

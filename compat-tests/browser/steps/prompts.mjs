@@ -46,6 +46,33 @@ export default [
     await ui.click(ui.dialog.getByRole('button', { name: /Create/ }));
     await ui.see('Version 2', 'Second words to {{name}}');
   } },
+  { name: 'a prompt gets a tag', does: async ui => {
+    await ui.go(`/prompts/${MADE}`);
+    await ui.see('Version 2');
+    await ui.click(ui.part('mlflow.prompts.details.tags.edit').or(ui.page.getByRole('button', { name: 'Add tags' })).first());
+    await addTag(ui, 'voice', 'low');
+    await ui.go('/prompts');
+    await ui.see('voice');
+  } },
+  { name: 'a version of a prompt gets a tag', does: async ui => {
+    await ui.go(`/prompts/${MADE}`);
+    await ui.see('Viewing version 2');
+    await ui.click(ui.part('mlflow.prompts.details.version.edit_tags').or(ui.page.getByRole('button', { name: 'Add', exact: true }).last()).first());
+    await addTag(ui, 'checked', 'twice');
+    await ui.see('checked', 'twice');
+  } },
+  { name: 'a version of a prompt gets an alias', does: async ui => {
+    await ui.go(`/prompts/${MADE}`);
+    await ui.see('Viewing version 2');
+    await ui.click(ui.partLike('modelversiontablealiasescell.tsx_30'));
+    await ui.dialog.locator('input').first().click();
+    await ui.page.keyboard.type('evening');
+    await ui.page.keyboard.press('Enter');
+    await ui.click(ui.part('mlflow.edit-aliases-modal.save-button'));
+    await ui.see('@ evening');
+    await ui.go(`/prompts/${MADE}`);
+    await ui.see('@ evening');
+  } },
   { name: 'the versions of a prompt are deleted', does: async ui => {
     await ui.go(`/prompts/${MADE}`);
     await ui.see('Version 2');
@@ -59,3 +86,13 @@ export default [
     await ui.gone(MADE);
   } },
 ];
+
+// Fills the dialog that edits tags.
+async function addTag(ui, key, value) {
+  await ui.dialog.locator('input[role=combobox]').first().click();
+  await ui.page.keyboard.type(key);
+  await ui.page.keyboard.press('Enter');
+  await ui.dialog.locator('input[type=text]').last().fill(value);
+  await ui.click(ui.dialog.getByRole('button', { name: 'Add tag' }));
+  await ui.click(ui.dialog.getByRole('button', { name: 'Save tags' }));
+}

@@ -53,13 +53,16 @@ export default [
     await ui.go(`/experiments/${sweep}/models/${model}`);
     await ui.see('holdout');
     await ui.click(ui.button('Register model'));
-    await ui.dialog.locator('input[role=combobox], input[type=search]').first().click();
-    await ui.page.keyboard.type(MADE);
-    await patiently(ui);
-    await ui.page.locator('.du-bois-light-select-item-option:visible, [role=option]:visible').filter({ hasText: MADE }).first().click();
-    await ui.click(ui.dialog.getByRole('button', { name: 'Register' }));
-    await ui.dialog.waitFor({ state: 'hidden' });
+    await registerAs(ui, MADE);
     await ui.go(`/models/${MADE}`);
+    await ui.see('Version 1');
+  } },
+  { name: 'the model of a run is registered', does: async (ui, { sweep, trees }) => {
+    await ui.go(`/experiments/${sweep}/runs/${trees[3]}`);
+    await ui.see('tree-4');
+    await ui.click(ui.page.getByRole('button', { name: /Register model/ }).first());
+    await registerAs(ui, 'orchard');
+    await ui.go('/models/orchard');
     await ui.see('Version 1');
   } },
   { name: 'a registered model is described', does: async ui => {
@@ -126,3 +129,13 @@ export default [
     await ui.gone(MADE);
   } },
 ];
+
+// Fills the dialog that registers a model, with a name that is there.
+async function registerAs(ui, name) {
+  await ui.dialog.locator('input[role=combobox], input[type=search]').first().click();
+  await ui.page.keyboard.type(name);
+  await patiently(ui);
+  await ui.page.locator('.du-bois-light-select-item-option:visible, [role=option]:visible').filter({ hasText: name }).first().click();
+  await ui.click(ui.dialog.getByRole('button', { name: 'Register' }));
+  await ui.dialog.waitFor({ state: 'hidden' });
+}
