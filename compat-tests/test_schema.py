@@ -33,21 +33,23 @@ def stock_upgrade(uri: str) -> str:
     return run(sys.executable, "-m", "mlflow", "db", "upgrade", uri.replace("postgresql://", "postgresql+psycopg2://"))
 
 
+INDEXES = [
+    ("runs", "ferroflow_runs_listing", "(experiment_id, lifecycle_stage, start_time DESC NULLS LAST, run_uuid)"),
+    ("model_versions", "ferroflow_model_versions_listing", "(workspace, last_updated_time DESC, name, version DESC)"),
+]
+
+
 def assert_equal_but_extras(ours: set[str], stock: set[str], backend: str) -> None:
     """Compares facts; on our side only what is listed here may be more."""
     common, extras = schema.split_extras(ours)
     assert common - stock == set(), "only ours"
     assert stock - common == set(), "only stock's"
-    allowed = ("ferroflow_migrations |", "ferroflow_webhook_deliveries |", "runs | index |")
-    assert {line for line in extras if not line.startswith(allowed)} == set()
-    indexes = [line for line in extras if line.startswith("runs |")]
-    assert len(indexes) == 1
-    listing = {
-        "postgres": "ferroflow_runs_listing ON public.runs USING btree "
-        "(experiment_id, lifecycle_stage, start_time DESC NULLS LAST, run_uuid)",
-        "sqlite": "ferroflow_runs_listing",
-    }
-    assert listing[backend] in indexes[0]
+    tables = ("ferroflow_migrations |", "ferroflow_webhook_deliveries |")
+    indexes = {line for line in extras if not line.startswith(tables)}
+    assert len(indexes) == len(INDEXES)
+    for table, index, definition in INDEXES:
+        text = f"{index} ON public.{table} USING btree {definition}" if backend == "postgres" else index
+        assert any(line.startswith(f"{table} | index |") and text in line for line in indexes), index
 
 
 def test_a_fresh_schema_equals_stocks(backend, new_database):

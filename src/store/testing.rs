@@ -3,10 +3,14 @@
 
 use std::future::Future;
 
+use diesel::connection::SimpleConnection;
+use diesel::prelude::*;
+use diesel::sql_types::{Integer, Text};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::conn::{Access, Conn, ConnSettings};
+use super::predicate::Search;
 use super::uri::DatabaseUri;
 use super::{Store, StoreSettings, migrate};
 use crate::domain::dataset::NewInputs;
@@ -75,4 +79,22 @@ impl Store {
         );
         self.write(move |conn| Ok(conn.batch_execute(&sql)?)).await.unwrap();
     }
+}
+
+/// Returns the database's plan for a search of a table that it takes for a large one.
+pub(in crate::store) fn plan<ST>(conn: &mut Conn, search: Search<ST>) -> String {
+    // A tiny table would be read whole.
+    if let Conn::Pg(pg) = conn {
+        pg.batch_execute("SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_sort = off")
+            .unwrap();
+    }
+    let lines: Vec<String> = match conn {
+        Conn::Pg(pg) => search.explained::<Text>("EXPLAIN ").load(pg).unwrap(),
+        Conn::Sqlite(sqlite) => {
+            let search = search.explained::<(Integer, Integer, Integer, Text)>("EXPLAIN QUERY PLAN ");
+            let rows: Vec<(i32, i32, i32, String)> = search.load(sqlite).unwrap();
+            rows.into_iter().map(|row| row.3).collect()
+        }
+    };
+    lines.join("\n")
 }

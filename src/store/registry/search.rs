@@ -155,7 +155,7 @@ fn models_statement(
     search
 }
 
-/// The statement without its limit. A version is a prompt if any version of its model says so.
+/// The statement without its limit. The default order is that of `ferroflow_model_versions_listing`. A version is a prompt if any version of its model says so.
 fn versions_statement(dialect: Dialect, query: &ModelVersionQuery) -> Search<VersionColumns> {
     let mut search = Search::new(dialect);
     search.sql(COLUMNS_OF).sql("model_versions v WHERE v.workspace = ").text(DEFAULT_WORKSPACE);
@@ -215,7 +215,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::store::testing::{message, on_each_database};
+    use crate::store::testing::{message, on_each_database, plan};
 
     #[test]
     fn sql_of_searches() {
@@ -318,6 +318,22 @@ mod tests {
             assert_eq!((none.registered_models.len(), none.next_page_token.is_some()), (0, true));
             let two = store.search_model_versions(message(json!({"max_results": 2}))).await.unwrap();
             assert_eq!((two.model_versions.len(), two.next_page_token.is_some()), (2, true));
+        });
+    }
+
+    #[test]
+    fn an_index_serves_the_default_listing_of_versions() {
+        on_each_database(|store| async move {
+            filled(&store).await;
+            let plan = store.read(|conn| {
+                let query = ModelVersionQuery::parse("", &[])?;
+                let mut statement = versions_statement(conn.dialect(), &query);
+                statement.page(2, 0);
+                Ok(plan(conn, statement))
+            });
+            let plan = plan.await.unwrap();
+            assert!(plan.contains("ferroflow_model_versions_listing"), "{plan}");
+            assert!(!plan.contains("Sort") && !plan.contains("TEMP B-TREE"), "{plan}");
         });
     }
 

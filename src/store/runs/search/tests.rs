@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::proto::Run;
-use crate::store::testing::{message, on_each_database};
+use crate::store::testing::{message, on_each_database, plan};
 
 fn search(filter: &str, order_by: &[&str]) -> RunSearch {
     RunSearch::new(&SearchRuns {
@@ -255,33 +255,16 @@ fn limits_are_those_of_stock() {
     assert_eq!(RunSearch::new(&SearchRuns::default()).unwrap().limit, 1000);
 }
 
-/// Returns the plan of a search of one experiment.
-fn plan(conn: &mut Conn, order_by: &[&str]) -> String {
-    let statement = search("", order_by).statement(conn.dialect());
-    // A tiny table would be read whole.
-    if conn.dialect() == Dialect::Postgres {
-        conn.batch_execute("SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_sort = off")
-            .unwrap();
-    }
-    let lines: Vec<String> = match conn {
-        Conn::Pg(pg) => statement.explained::<Text>("EXPLAIN ").load(pg).unwrap(),
-        Conn::Sqlite(sqlite) => {
-            let rows: Vec<(i32, i32, i32, String)> = statement
-                .explained::<(Integer, Integer, Integer, Text)>("EXPLAIN QUERY PLAN ")
-                .load(sqlite)
-                .unwrap();
-            rows.into_iter().map(|row| row.3).collect()
-        }
-    };
-    lines.join("\n")
-}
-
 #[test]
 fn an_index_serves_the_default_listing_and_that_of_the_ui() {
     on_each_database(|store| async move {
         seeded(&store).await;
         for order_by in [&[][..], &["attributes.start_time DESC"]] {
-            let plan = store.read(move |conn| Ok(plan(conn, order_by))).await.unwrap();
+            let plan = store.read(move |conn| {
+                let statement = search("", order_by).statement(conn.dialect());
+                Ok(plan(conn, statement))
+            });
+            let plan = plan.await.unwrap();
             assert!(plan.contains("ferroflow_runs_listing"), "{plan}");
             assert!(!plan.contains("Sort") && !plan.contains("TEMP B-TREE"), "{plan}");
         }
