@@ -1,4 +1,4 @@
-// The stock UI in Chromium against a server that seed.py filled, once per database.
+// The stock UI in Chromium against a server that seed.py filled, once per database, and its artifacts once in S3.
 //   npm test                    our server (FERROFLOW_BIN), on SQLite and Postgres
 //   TARGET=stock npm test       the stock server, which shows that the steps ask for what MLflow does
 // PYTHON names an interpreter with compat-tests/requirements.txt, DATABASES the databases (sqlite,postgres),
@@ -14,7 +14,7 @@ import models from './steps/models.mjs';
 import overview from './steps/overview.mjs';
 import prompts from './steps/prompts.mjs';
 import registry from './steps/registry.mjs';
-import run from './steps/run.mjs';
+import run, { ofArtifacts } from './steps/run.mjs';
 import runs from './steps/runs.mjs';
 import traces from './steps/traces.mjs';
 import webhooks from './steps/webhooks.mjs';
@@ -24,9 +24,9 @@ const target = process.env.TARGET || 'ferroflow';
 const databases = (process.env.DATABASES || 'sqlite,postgres').split(',');
 
 // Resolves to what serve.py prints, with `stop`.
-async function serve(database) {
+async function serve(database, store = 'disk') {
   const script = fileURLToPath(new URL('serve.py', import.meta.url));
-  const child = spawn(process.env.PYTHON || 'python3', ['-W', 'ignore', script, '--target', target, '--database', database], { stdio: ['pipe', 'pipe', 'pipe'] });
+  const child = spawn(process.env.PYTHON || 'python3', ['-W', 'ignore', script, '--target', target, '--database', database, '--store', store], { stdio: ['pipe', 'pipe', 'pipe'] });
   let complaints = '';
   child.stderr.on('data', chunk => { complaints += chunk; });
   const exited = new Promise(resolve => { child.once('exit', resolve); });
@@ -38,20 +38,24 @@ async function serve(database) {
   return { ...JSON.parse(line), stop: () => { child.stdin.end(); return exited; } };
 }
 
-for (const database of databases) {
-  describe(`the UI of ${target} on ${database}`, () => {
+function walk(name, started, steps) {
+  describe(name, () => {
     let server;
     let ui;
     before(async () => {
-      server = await serve(database);
+      server = await started();
       ui = await Ui.open(server.url);
     });
     after(async () => {
       await ui?.close();
       await server?.stop();
     });
-    for (const step of [...experiments, ...runs, ...run, ...models, ...registry, ...prompts, ...webhooks, ...traces, ...overview, ...evaluation, ...gateway]) {
+    for (const step of steps) {
       it(step.name, () => ui.step(() => step.does(ui, server), step.allow));
     }
   });
 }
+
+const everything = [...experiments, ...runs, ...run, ...models, ...registry, ...prompts, ...webhooks, ...traces, ...overview, ...evaluation, ...gateway];
+for (const database of databases) walk(`the UI of ${target} on ${database}`, () => serve(database), everything);
+walk(`the artifacts of a run of ${target} in S3`, () => serve('sqlite', 's3'), ofArtifacts);

@@ -1,6 +1,8 @@
 """Starts a server on an empty database, fills it, prints where it is as one line of JSON, and ends with its stdin.
 
-    python serve.py [--target ferroflow|stock] [--database sqlite|postgres]
+    python serve.py [--target ferroflow|stock] [--database sqlite|postgres] [--store disk|s3]
+
+With `--store s3` the artifacts of runs lie in a bucket that the client reaches itself.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ os.environ |= {
 
 from support import servers  # noqa: E402
 from support.postgres import Cluster  # noqa: E402
+from support.s3 import SeaweedFS  # noqa: E402
 
 
 def main() -> None:
@@ -31,20 +34,30 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--target", choices=["ferroflow", "stock"], default="ferroflow")
     parser.add_argument("--database", choices=["sqlite", "postgres"], default="sqlite")
+    parser.add_argument("--store", choices=["disk", "s3"], default="disk")
     args = parser.parse_args()
     cluster = Cluster.start() if args.database == "postgres" else None
     try:
         with tempfile.TemporaryDirectory(prefix="ferroflow-browser-") as folder:
             uri = cluster.url(cluster.create_database()) if cluster else f"sqlite:///{folder}/mlflow.db"
-            run(args.target, Path(folder), uri)
+            if args.store == "disk":
+                run(args.target, Path(folder), uri)
+                return
+            s3 = SeaweedFS.start(Path(folder, "s3"))
+            try:
+                os.environ |= s3.environment
+                root = ["--default-artifact-root", f"{s3.create_bucket('runs')}/root"]
+                run(args.target, Path(folder), uri, *root, environment=s3.environment)
+            finally:
+                s3.stop()
     finally:
         if cluster:
             cluster.stop()
 
 
-def run(target: str, folder: Path, uri: str) -> None:
+def run(target: str, folder: Path, uri: str, *flags: str, environment: dict[str, str] | None = None) -> None:
     """Serves `uri` with seeded data until stdin closes."""
-    server = servers.start(target, folder, uri)
+    server = servers.start(target, folder, uri, *flags, environment=environment)
     try:
         from seed import seed
         from seed_genai import seed_genai

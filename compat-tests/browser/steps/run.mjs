@@ -1,4 +1,6 @@
 // The page of one run: its tabs, the previews of its artifacts, and changing it.
+import { readFileSync } from 'node:fs';
+
 const page = (experiment, run, rest = '') => `/experiments/${experiment}/runs/${run}${rest}`;
 
 // A step per kind of file: where it is, and what its preview shows.
@@ -17,6 +19,32 @@ const previews = [
     await ui.see(file.split('/').at(-1), content);
   },
 }));
+
+export const ofArtifacts = [
+  { name: 'the artifacts of a run', does: async (ui, { sweep, trees }) => {
+    await ui.go(page(sweep, trees[0], '/artifacts'));
+    await ui.see('card.md', 'config.json', 'logs', 'odd näme', 'confusion.png');
+  } },
+  ...previews,
+  { name: 'an artifact is previewed: a picture', does: async (ui, { sweep, trees }) => {
+    await ui.go(page(sweep, trees[0], '/artifacts/confusion.png'));
+    await ui.see('confusion.png');
+    await ui.seePicture();
+  } },
+  { name: 'a file without a preview can be reached', does: async (ui, { sweep, trees }) => {
+    await ui.go(page(sweep, trees[0], '/artifacts'));
+    await ui.click('odd näme');
+    await ui.click('weights.bin');
+    await ui.see('Path:', 'odd näme/weights.bin');
+  } },
+  { name: 'an artifact is downloaded', does: async (ui, { sweep, trees }) => {
+    await ui.go(page(sweep, trees[0], '/artifacts/counts.csv'));
+    await ui.see('virginica');
+    const [download] = await Promise.all([ui.page.waitForEvent('download'), ui.click(ui.partLike('components_artifactview.tsx_337'))]);
+    const text = readFileSync(await download.path(), 'utf8');
+    if (!text.includes('virginica,49')) throw new Error(`counts.csv was downloaded as ${JSON.stringify(text)}`);
+  } },
+];
 
 export default [
   { name: 'the overview of a run', does: async (ui, { sweep, trees }) => {
@@ -37,22 +65,7 @@ export default [
     await ui.go(page(sweep, trees[0], '/traces'));
     await ui.see('tree-1', 'Traces');
   } },
-  { name: 'the artifacts of a run', does: async (ui, { sweep, trees }) => {
-    await ui.go(page(sweep, trees[0], '/artifacts'));
-    await ui.see('card.md', 'config.json', 'logs', 'odd näme', 'confusion.png');
-  } },
-  ...previews,
-  { name: 'an artifact is previewed: a picture', does: async (ui, { sweep, trees }) => {
-    await ui.go(page(sweep, trees[0], '/artifacts/confusion.png'));
-    await ui.see('confusion.png');
-    await ui.seePicture();
-  } },
-  { name: 'a file without a preview can be reached', does: async (ui, { sweep, trees }) => {
-    await ui.go(page(sweep, trees[0], '/artifacts'));
-    await ui.click('odd näme');
-    await ui.click('weights.bin');
-    await ui.see('Path:', 'odd näme/weights.bin');
-  } },
+  ...ofArtifacts,
   { name: 'values that are not numbers', does: async (ui, { sweep, odd }) => {
     await ui.go(page(sweep, odd));
     await ui.see('above', '1.7976931348623157e+308', 'below', '-1.7976931348623157e+308', 'žluťoučký – 木');
