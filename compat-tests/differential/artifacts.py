@@ -1,6 +1,6 @@
 """Cases of artifacts: the proxy, listings and downloads by run, uploads of the UI."""
 
-from .case import JSON, Case, get, post, raw
+from .case import JSON, Case, broken_variants, get, post, raw
 
 _PROXY = "/api/2.0/mlflow-artifacts/artifacts"
 _AJAX_PROXY = "/ajax-api/2.0/mlflow-artifacts/artifacts"
@@ -15,6 +15,8 @@ _FILES = {
     "sub/one.txt": b"1", "sub/deep/er/two.txt": b"22", "with%20space.txt": b"s", "%C3%BCn%C3%AF%20%E2%98%83.txt": b"u", "plus+and&amp;.txt": b"p", "hash%23.txt": b"h", "percent%25.txt": b"%", "semi;colon.txt": b";", "quote%22s.txt": b"q", "comma,x.txt": b",", "equals=.txt": b"=", "tilde~.txt": b"~", "brackets(1).txt": b"b", "at@.txt": b"@", "star*.txt": b"*",
 }  # fmt: skip
 _BAD_PATHS = ["..%2fx", "../x", "%2e%2e/x", "sub/../../../../x", "a/./b.txt", "a//b.txt", "/abs.txt", "%2fabs.txt", "sub%5c..%5cx", "c:%5cx", "C:/x", "a%00b", "", ".", "..", "a%0ab.txt", "sub/", "%252e%252e/x", "file:///etc/passwd", "~/x", "x?query=1", "a%ffb"]
+
+_STEPS = {"create": {"path": "/home/me/big.bin", "num_parts": 2}, "complete": {"path": "/home/me/big.bin", "upload_id": "u", "parts": [{"part_number": 1, "etag": "e", "url": "x"}]}, "abort": {"path": "/home/me/big.bin", "upload_id": "u"}}
 
 CASES: list[Case] = [
     post("experiments/create", {"name": "for artifacts"}, ae="experiment_id"), post("runs/create", {"experiment_id": "$ae", "start_time": 1, "run_name": "artifacts"}, ar="run.info.run_id"), post("runs/create", {"experiment_id": "$ae", "start_time": 1, "run_name": "empty"}, ar2="run.info.run_id"),
@@ -39,6 +41,14 @@ CASES: list[Case] = [
     raw("POST", f"{_UPLOAD}?run_uuid=$ar", b"x", name="ui upload without a path"), raw("POST", f"{_UPLOAD}?path=x.txt", b"x", name="ui upload without a run"), raw("POST", f"{_UPLOAD}?run_uuid=$ar&path=../x", b"x", name="ui upload to a bad path"), raw("POST", f"{_UPLOAD}?run_uuid=nope&path=x.txt", b"x", name="ui upload to no run"), raw("POST", f"{_UPLOAD}?run_uuid=$ar&path=empty.txt", b"", name="ui upload of nothing"), raw("POST", f"{_UPLOAD}?run_id=$ar&path=x.txt", b"x", name="ui upload by run_id"), raw("GET", f"{_UPLOAD}?run_uuid=$ar&path=uploaded.txt", name="ui upload by GET"),
     raw("POST", f"{_UPLOAD}?run_uuid=$ar&path=big.txt", b"x" * (10 * 1024 * 1024 + 1), name="ui upload over 10 MiB"), get("artifacts/list", run_id="$ar", name="list after uploads"),
     raw("DELETE", f"{_ROOT}/ajax.txt", name="proxy delete"), raw("DELETE", f"{_ROOT}/ajax.txt", name="proxy delete twice"), raw("DELETE", f"{_ROOT}/sub", name="proxy delete of a folder"), *[raw("DELETE", f"{_ROOT}/{p}", name=f"proxy delete bad path {p!r}") for p in ("..%2fx", "%2e%2e/x", "../x")], get("artifacts/list", run_id="$ar", name="list after deletes"),
-    post("/api/2.0/mlflow-artifacts/mpu/create/$ae/big.bin", {"path": "$ae/big.bin", "num_parts": 2}, name="multipart create"), post("/api/2.0/mlflow-artifacts/mpu/complete/$ae/big.bin", {"path": "$ae/big.bin", "upload_id": "u", "parts": []}, name="multipart complete"), post("/api/2.0/mlflow-artifacts/mpu/abort/$ae/big.bin", {"path": "$ae/big.bin", "upload_id": "u"}, name="multipart abort"),
-    raw("GET", "/api/2.0/mlflow-artifacts/presigned/$ae/$ar/artifacts/plain.txt", name="presigned download"), post("artifacts/presigned-download-url", {"run_id": "$ar", "path": "plain.txt"}), post("artifacts/presigned-upload-url", {"run_id": "$ar", "path": "plain.txt"}),
+    *[post(f"/{api}/2.0/mlflow-artifacts/mpu/{step}/$ae/folder", body, name=f"multipart {api} {step}") for api in ("api", "ajax-api") for step, body in _STEPS.items()],
+    *[case for step, body in _STEPS.items() for case in broken_variants(f"/api/2.0/mlflow-artifacts/mpu/{step}/$ae/folder", body)],
+    *[post(f"/api/2.0/mlflow-artifacts/mpu/create/{p}", _STEPS["create"], name=f"multipart create bad path {p!r}") for p in ("..%2fx", "%2e%2e/x", "%252e%252e/x", "a/../../x", "c:%5cx", "x%23y", "file:///etc")],
+    *[raw("POST", "/api/2.0/mlflow-artifacts/mpu/create/x", body, name=f"multipart create body {body!r}", headers=JSON) for body in (b"", b"{", b"[]", b"null", b'"x"')], raw("POST", "/api/2.0/mlflow-artifacts/mpu/create/x", b"{}", name="multipart create without a type"), raw("GET", "/api/2.0/mlflow-artifacts/mpu/create/x", name="multipart create by GET"), raw("POST", "/api/2.0/mlflow-artifacts/mpu/other/x", b"{}", name="multipart of another step", headers=JSON),
+    raw("GET", "/api/2.0/mlflow-artifacts/presigned/$ae/$ar/artifacts/plain.txt", name="presigned download"), raw("GET", "/ajax-api/2.0/mlflow-artifacts/presigned/none", name="presigned download of nothing"), raw("GET", "/api/2.0/mlflow-artifacts/presigned/..%2fx", name="presigned download of a bad path"), raw("POST", "/api/2.0/mlflow-artifacts/presigned/x", b"{}", name="presigned download by POST", headers=JSON),
+    post("artifacts/presigned-download-url", {"run_id": "$ar", "path": "plain.txt"}), post("artifacts/presigned-upload-url", {"run_id": "$ar", "path": "plain.txt"}), post("artifacts/presigned-upload-url", {"run_id": "$ar", "model_id": "m-1", "path": "plain.txt"}, name="presigned upload of two"), post("artifacts/presigned-upload-url", {"path": "plain.txt"}, name="presigned upload of none"), post("artifacts/presigned-upload-url", {"model_id": "m-nope", "path": "x"}, name="presigned upload to no model"),
+    *[post("artifacts/presigned-download-url", {"run_id": "$ar", "path": "x", "expiration": n}, name=f"presigned download for {n!r} s") for n in (0, 1, -1, 604800, 604801, "60", "x", 1.5, None)], *[post(f"artifacts/presigned-{what}-url", {"run_id": "nope", "path": "x"}, name=f"presigned {what} of no run") for what in ("download", "upload")],
+    *[post(f"artifacts/presigned-{what}-url", {"run_id": "$ar", "path": p}, name=f"presigned {what} bad path {p!r}") for what in ("download", "upload") for p in ("../x", "/etc/passwd", "%2e%2e/x", "a#b", "file:///etc", "c:\\x")],
+    *broken_variants("artifacts/presigned-download-url", {"run_id": "$ar", "path": "plain.txt", "expiration": 60}), *broken_variants("artifacts/presigned-upload-url", {"run_id": "$ar", "path": "plain.txt", "expiration": 60}),
+    post("experiments/create", {"name": "with artifacts beside the server", "artifact_location": "/tmp/differential-beside"}, be="experiment_id"), post("runs/create", {"experiment_id": "$be", "start_time": 1}, br="run.info.run_id"), *[post(f"artifacts/presigned-{what}-url", {"run_id": "$br", "path": "x"}, name=f"presigned {what} from a folder") for what in ("download", "upload")],
 ]  # fmt: skip

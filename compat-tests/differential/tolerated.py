@@ -162,9 +162,6 @@ def _without_headers(*names: str) -> Callable[[Comparable, Comparable], None]:
 
 def _forget_missing_features(stock: Comparable, ours: Comparable) -> None:
     """Stock has these; ours must say that it has not."""
-    for key in ("presigned_upload_run_id_supported", "presigned_upload_model_id_supported"):
-        if ours["body"].get(key) is False:
-            stock["body"][key] = False
     if ours["body"].get("features_enabled") == {"gateway": False}:
         stock["body"]["features_enabled"] = {"gateway": False}
 
@@ -195,11 +192,8 @@ TOLERATED = [
     # What is not there yet.
     Tolerance(
         "GET /(ajax-)?api/3.0/mlflow/server-info",
-        "presigned URLs and the gateway are not there, and the flags say so",
+        "the gateway is not there, and the flag says so",
         _forget_missing_features,
-    ),
-    Tolerance(
-        "POST artifacts/presigned-(up|down)load-url .*", "presigned URLs are not there", _accept_status(404)
     ),
     Tolerance(
         "GET /ajax-api/3.0/mlflow/assistant/providers",
