@@ -1,6 +1,6 @@
 # The ways to run, test and measure Ferroflow. Each target installs what it misses; big things are kept in
 # $FERROFLOW_CACHE (default ~/.cache/ferroflow), outside the clone.
-.PHONY: help run ui test test-unit test-compat test-differential test-browser demo lint bench
+.PHONY: help run ui test test-unit test-compat test-differential test-browser test-large test-clouds demo lint bench bench-artifacts
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -26,6 +26,13 @@ test-differential: ## of test-compat: each of some 2,600 answers beside the stoc
 test-browser: ## the stock UI in Chromium
 	@scripts/test.sh browser
 
+test-large: ## artifacts of 3 GiB on S3 and disk, up and down (minutes, and 15 GB of disk)
+	@LARGE=1 PYTEST_ARGS='-n 0 -k a_large_file' scripts/test.sh compat
+
+test-clouds: ## Google's and Azure's stores, as far as emulators show them (fetches Azurite)
+	@npm ci --prefix compat-tests/emulators --silent --no-audit --no-fund
+	@PYTEST_ARGS='-n 0 -k test_clouds' scripts/test.sh compat
+
 demo: ## train a scikit-learn sweep against the server of `make run` (URL=...) and look at it in Chromium
 	@scripts/demo.sh $(URL)
 
@@ -34,3 +41,6 @@ lint: ## format, clippy, rustdoc, dependencies
 
 bench: ## measure beside the stock server (ARGS='--seconds 3 --databases sqlite')
 	@scripts/bench.sh $(ARGS)
+
+bench-artifacts: ## measure large artifacts beside stock and boto3 (ARGS='--mib 256 --files 1')
+	@scripts/bench-artifacts.sh $(ARGS)

@@ -37,8 +37,9 @@ if wants unit; then
   test_command=(cargo test --locked)
   ! command -v cargo-nextest >/dev/null || test_command=(cargo nextest run --locked)
   for major in 15 18; do
-    say "unit and API tests: SQLite and Postgres $major"
-    "$python" compat-tests/support/postgres.py --major "$major" -- "${test_command[@]}" || failed+=("unit-pg$major")
+    say "unit and API tests: SQLite and Postgres $major, folders and S3"
+    "$python" compat-tests/support/postgres.py --major "$major" -- \
+      "$python" compat-tests/support/s3.py -- "${test_command[@]}" || failed+=("unit-pg$major")
   done
 fi
 if wants browser || wants compat || wants differential; then scripts/ui.sh; fi

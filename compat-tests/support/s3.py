@@ -49,8 +49,9 @@ class SeaweedFS:
         self._process = process
 
     @classmethod
-    def start(cls, folder: Path, timeout: float = 60) -> SeaweedFS:
-        """Starts a server with one key that may do everything, and one that may only read."""
+    def start(cls, folder: Path, timeout: float = 60, anonymous: list[str] | None = None) -> SeaweedFS:
+        """Starts a server with one key that may do everything, and one that may only read; `anonymous` is what one may
+        without any."""
         folder.mkdir(parents=True, exist_ok=True)
         identities = [
             {
@@ -63,6 +64,8 @@ class SeaweedFS:
                 ("reader", "reader-key", "reader-secret", ["Read", "List"]),
             )
         ]
+        if anonymous:
+            identities.append({"name": "anonymous", "actions": anonymous})
         config = folder / "s3.json"
         config.write_text(json.dumps({"identities": identities}))
         s3, master, volume, filer = _free_ports(4)
