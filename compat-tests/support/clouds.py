@@ -11,12 +11,15 @@ import contextlib
 import email.utils
 import hashlib
 import hmac
+import http.client
 import os
 import signal
 import subprocess
+import threading
 import time
 import urllib.error
 import urllib.request
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from .postgres import free_port
@@ -66,6 +69,7 @@ class Google:
 
     def __init__(self, folder: Path) -> None:
         self._server = SeaweedFS.start(folder, anonymous=["Read", "Write", "List"])
+        self._front = _without_authorization(self._server.port)
 
     @classmethod
     def start(cls, folder: Path) -> Google:
@@ -74,7 +78,7 @@ class Google:
     @property
     def environment(self) -> dict[str, str]:
         """What Google's libraries and the server under test need to know."""
-        return {"STORAGE_EMULATOR_HOST": self._server.url}
+        return {"STORAGE_EMULATOR_HOST": f"http://127.0.0.1:{self._front.server_port}"}
 
     def create(self, name: str) -> str:
         """Makes a bucket and returns its URI."""
@@ -83,7 +87,41 @@ class Google:
 
     def stop(self) -> None:
         """Ends the server."""
+        self._front.shutdown()
         self._server.stop()
+
+
+def _without_authorization(port: int) -> ThreadingHTTPServer:
+    """Passes requests on to a port without their header `Authorization`: Google's emulators take any, S3 an S3 one."""
+
+    class Front(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def _pass_on(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            headers = {key: value for key, value in self.headers.items() if key.lower() != "authorization"}
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+            connection.request(self.command, self.path, body or None, headers)
+            answer = connection.getresponse()
+            content = answer.read()
+            self.send_response(answer.status)
+            for key, value in answer.getheaders():
+                if key.lower() not in ("connection", "transfer-encoding", "content-length"):
+                    self.send_header(key, value)
+            length = answer.getheader("Content-Length", "0") if self.command == "HEAD" else str(len(content))
+            self.send_header("Content-Length", length)
+            self.end_headers()
+            self.wfile.write(content)
+            connection.close()
+
+        do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _pass_on
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Front)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
 
 
 class Azure(Emulator):

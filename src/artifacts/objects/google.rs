@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 
-use object_store::HeaderMap;
-use object_store::gcp::GoogleCloudStorageBuilder;
+use object_store::gcp::{GcpCredential, GoogleCloudStorageBuilder};
+use object_store::{HeaderMap, StaticCredentialProvider};
 
 use super::{Kind, Objects, Uploads, client_options, misconfigured, retries};
 use crate::config::Environment;
@@ -36,7 +36,9 @@ pub(super) fn open(
         let url = if host.contains("://") { host.to_owned() } else { format!("http://{host}") };
         builder = builder
             .with_base_url(url.trim_end_matches('/'))
-            .with_skip_signature(true)
+            .with_credentials(Arc::new(StaticCredentialProvider::new(GcpCredential {
+                bearer: String::new(),
+            })))
             .with_client_options(client_options().with_allow_http(true));
     }
     let store = Arc::new(builder.build().map_err(|e| misconfigured(e.to_string()))?);
