@@ -7,12 +7,15 @@ import hashlib
 import json
 import os
 import socket
+import ssl
 import time
 import urllib.request
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 import pytest
+from support import certificates
+from support.chaos import Chaos
 from support.servers import start
 from support.wire import MIB, PROXY, ask, memory_mib
 
@@ -369,6 +372,30 @@ def test_credentials_come_from_a_profile(start_server, target, s3, bucket, tmp_p
     )  # fmt: skip
     assert ask(server, "PUT", f"{PROXY}/x", b"x")[0] == 200
     assert ask(server, "GET", f"{PROXY}/x")[2] == b"x"
+
+
+@pytest.mark.parametrize(
+    ("trusts", "ignores", "status"), [("ours", False, 200), ("other", False, 503), ("other", True, 200), (None, False, 503)]
+)
+def test_the_stores_certificate_is_checked(start_server, target, s3, bucket, tmp_path, trusts, ignores, status):
+    if target == "stock" and status != 200:
+        pytest.skip("stock answers 500")
+    authorities = {name: certificates.make(name) for name in ("ours", "other")}
+    for name, (certificate, _) in authorities.items():
+        certificates.write(tmp_path / f"{name}.crt", certificate)
+    own = certificates.write(tmp_path / "server.crt", *certificates.make("server", authorities["ours"], "localhost"))
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(own, own.with_suffix(".key"))
+    front = Chaos(s3.url, tls)
+    variables = {"MLFLOW_S3_ENDPOINT_URL": front.url, "MLFLOW_S3_IGNORE_TLS": str(ignores)}
+    if trusts:
+        variables["AWS_CA_BUNDLE"] = str(tmp_path / f"{trusts}.crt")
+    try:
+        server = start_server(target, "sqlite", artifacts=f"s3://{bucket}/tls", environment=s3.environment | variables)
+        assert ask(server, "PUT", f"{PROXY}/x", b"x" * 6 * MIB)[0] == status
+        assert ask(server, "GET", f"{PROXY}/x")[0] == status
+    finally:
+        front.stop()
 
 
 def test_clients_use_the_bucket_without_the_proxy(start_server, target, s3, bucket, monkeypatch, tmp_path):

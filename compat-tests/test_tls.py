@@ -2,66 +2,30 @@
 
 from __future__ import annotations
 
-import datetime
 import os
 import subprocess
-from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
-from support import schema, servers
+from support import certificates, schema, servers
 from support.postgres import Cluster
-
-
-def _certificate(name: str, issuer=None, host: str | None = None):
-    """Makes a key and a certificate: a CA's own, or one of `issuer`'s for a host."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    ca_certificate, ca_key = issuer or (None, key)
-    now = datetime.datetime.now(datetime.UTC)
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(ca_certificate.subject if ca_certificate else subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(hours=1))
-        .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
-    )
-    if host:
-        builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
-    return builder.sign(ca_key, hashes.SHA256()), key
-
-
-def _write(path: Path, certificate, key=None) -> Path:
-    pem = serialization.Encoding.PEM
-    path.write_bytes(certificate.public_bytes(pem))
-    if key:
-        private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        path.with_suffix(".key").write_bytes(private)
-    return path
 
 
 @pytest.fixture(scope="module")
 def authorities(tmp_path_factory):
     """The file of the CA that signed the server's certificate, and that of another one."""
-    return {name: (tmp_path_factory.mktemp(name) / "ca.crt", _certificate(name)) for name in ("ours", "other")}
+    return {name: (tmp_path_factory.mktemp(name) / "ca.crt", certificates.make(name)) for name in ("ours", "other")}
 
 
 @pytest.fixture(scope="module")
 def cluster(authorities):
     """A Postgres that takes no connection without TLS, known as `localhost`."""
     for path, (certificate, _) in authorities.values():
-        _write(path, certificate)
+        certificates.write(path, certificate)
     cluster = Cluster.start()
     try:
         cluster.halt()
         data = cluster.root / "data"
-        _write(data / "server.crt", *_certificate("server", authorities["ours"][1], "localhost"))
+        certificates.write(data / "server.crt", *certificates.make("server", authorities["ours"][1], "localhost"))
         (data / "server.key").chmod(0o600)
         if cluster.owner:
             for file in ("server.crt", "server.key"):

@@ -1,9 +1,11 @@
-"""A TCP proxy that spoils connections: it cuts them after some bytes, delays them, or resets them."""
+"""A TCP proxy that spoils connections: it cuts them after some bytes, delays them, or resets them. It can also put TLS in
+front of a server that has none."""
 
 from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -13,11 +15,13 @@ from urllib.parse import urlsplit
 class Chaos:
     """Passes connections on to a server until it is told to do otherwise."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, tls: ssl.SSLContext | None = None) -> None:
         parts = urlsplit(url)
+        self._tls = tls
         self._server = (parts.hostname, parts.port)
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        port = self._listener.getsockname()[1]
+        self.url = f"https://localhost:{port}" if tls else f"http://127.0.0.1:{port}"
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
         #: Connections that are cut from now on, and after how many bytes in that direction.
@@ -66,6 +70,8 @@ class Chaos:
                 _reset(client)
                 continue
             try:
+                if self._tls:
+                    client = self._tls.wrap_socket(client, server_side=True)
                 server = socket.create_connection(self._server)
             except OSError:
                 _reset(client)

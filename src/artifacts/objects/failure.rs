@@ -18,7 +18,10 @@ impl Objects {
         let said = Said::of(error);
         let name = &self.name;
         let known = match said.meaning {
-            Meaning::NoBucket => Error::not_found(format!("The artifact store {name} does not exist.")),
+            Meaning::NoBucket => {
+                tracing::warn!("{name} does not exist: {}", said.text);
+                Error::not_found(format!("The artifact store {name} does not exist."))
+            }
             Meaning::Nothing => no_such(path),
             Meaning::NoAccess => {
                 tracing::warn!("{name} refuses access to '{path}': {}", said.text);

@@ -26,7 +26,7 @@ const PARTS_OF_A_SIZE: usize = 1000;
 /// Parts of one upload that are on their way.
 const PARTS_AT_ONCE: usize = 4;
 /// Parts of all uploads that are on their way. Each upload collects one more.
-const PARTS_AT_ONCE_OF_ALL: usize = 6;
+const PARTS_AT_ONCE_OF_ALL: usize = 4;
 
 /// How often and after which pauses an upload is taken back until the store agrees.
 const ABORT_PAUSES: [Duration; 5] = [
@@ -106,9 +106,8 @@ pub struct ObjectUpload {
     objects: Arc<Objects>,
     key: Key,
     path: ArtifactPath,
-    /// What is collected for the next part.
-    pending: Vec<Bytes>,
-    pending_bytes: usize,
+    /// What is collected for the next part: copied, since the pieces that come keep larger buffers alive.
+    pending: Vec<u8>,
     multipart: Option<Multipart>,
 }
 
@@ -123,21 +122,18 @@ struct Multipart {
 
 impl ObjectUpload {
     pub(super) fn new(objects: Arc<Objects>, key: Key, path: ArtifactPath) -> Self {
-        Self { objects, key, path, pending: Vec::new(), pending_bytes: 0, multipart: None }
+        Self { objects, key, path, pending: Vec::new(), multipart: None }
     }
 
     pub(in crate::artifacts) async fn write(&mut self, mut bytes: Bytes) -> Result<()> {
         loop {
-            let missing = self.part_bytes() - self.pending_bytes;
+            let missing = self.part_bytes() - self.pending.len();
             if bytes.len() < missing {
-                self.pending_bytes += bytes.len();
-                if !bytes.is_empty() {
-                    self.pending.push(bytes);
-                }
+                self.collect(&bytes);
                 return Ok(());
             }
             // some stores take only parts of equal size
-            self.pending.push(bytes.split_to(missing));
+            self.collect(&bytes.split_to(missing));
             self.send_part().await.map_err(|e| self.objects.failure(&e, &self.path))?;
         }
     }
@@ -152,9 +148,15 @@ impl ObjectUpload {
         PART_BYTES * (1 + self.multipart.as_ref().map_or(0, |m| m.sent) / PARTS_OF_A_SIZE)
     }
 
+    fn collect(&mut self, bytes: &[u8]) {
+        if self.multipart.is_some() && self.pending.capacity() == 0 {
+            self.pending.reserve_exact(self.part_bytes());
+        }
+        self.pending.extend_from_slice(bytes);
+    }
+
     fn take_pending(&mut self) -> PutPayload {
-        self.pending_bytes = 0;
-        std::mem::take(&mut self.pending).into_iter().collect()
+        std::mem::take(&mut self.pending).into()
     }
 
     /// What the client library writes of a new object. Differs: it also says of `a.gz` that it is an encoded `a`,
@@ -204,7 +206,7 @@ impl ObjectUpload {
     }
 
     async fn complete(&mut self) -> object_store::Result<()> {
-        if self.pending_bytes > 0 {
+        if !self.pending.is_empty() {
             self.send_part().await?;
         }
         let Some(multipart) = &mut self.multipart else { return Ok(()) };
