@@ -6,6 +6,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::domain::gateway::crypto::KeyEncryptionKey;
+use crate::domain::gateway::providers::Policy;
 use crate::domain::validate::Limits;
 use crate::domain::webhook::fernet::FernetKey;
 
@@ -37,6 +39,8 @@ pub struct Config {
     pub limits: Limits,
     /// How webhooks are reached.
     pub webhooks: WebhookSettings,
+    /// What the configuration of the AI gateway is kept by.
+    pub gateway: GatewaySettings,
     /// The address to listen on.
     pub host: String,
     /// The port to listen on; 0 takes a free one.
@@ -80,6 +84,7 @@ impl Default for Config {
             allowed_artifact_schemes: Vec::new(),
             limits: Limits::default(),
             webhooks: WebhookSettings::default(),
+            gateway: GatewaySettings::default(),
             host: "127.0.0.1".into(),
             port: 0,
             static_prefix: String::new(),
@@ -236,6 +241,50 @@ impl Default for WebhookSettings {
             max_retries: 3,
             max_workers: 10,
             secret_key: None,
+        }
+    }
+}
+
+/// Which URLs may be named that something will be sent to or fetched from.
+#[derive(Debug, Clone)]
+pub struct TargetRules {
+    /// Schemes that they may have.
+    pub allowed_schemes: Vec<String>,
+    /// Whether they may lead to private addresses.
+    pub allow_private_ips: bool,
+}
+
+impl Default for TargetRules {
+    fn default() -> Self {
+        Self { allowed_schemes: vec!["https".into()], allow_private_ips: false }
+    }
+}
+
+/// What the configuration of the AI gateway is kept by.
+#[derive(Debug, Clone)]
+pub struct GatewaySettings {
+    /// Whether there is such a configuration. The names are those of `MLFLOW_ENABLE_AI_GATEWAY` and
+    /// `MLFLOW_GATEWAY_…`.
+    pub is_enabled: bool,
+    /// What the keys of secrets are encrypted with, from `MLFLOW_CRYPTO_KEK_…`. With another one than they were
+    /// written with, stock cannot read them.
+    pub secret_key: KeyEncryptionKey,
+    /// Which providers may be used.
+    pub providers: Policy,
+    /// What addresses providers may have.
+    pub api_base: TargetRules,
+    /// The folder of what is known about models, a file for each provider; `None` lists no models.
+    pub model_catalog: Option<PathBuf>,
+}
+
+impl Default for GatewaySettings {
+    fn default() -> Self {
+        Self {
+            is_enabled: true,
+            secret_key: KeyEncryptionKey::default(),
+            providers: Policy::default(),
+            api_base: TargetRules::default(),
+            model_catalog: None,
         }
     }
 }

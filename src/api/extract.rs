@@ -26,6 +26,8 @@ use crate::proto::{Fields, Type, parse};
 pub enum Check {
     /// Not absent, null or an empty string.
     Required,
+    /// Not null, if it is there.
+    NotNull,
     /// A string.
     Str,
     /// A whole number or a string that holds one.
@@ -185,6 +187,9 @@ fn check(json: &Json, name: &str, checks: &[Check], was_parsed: bool) -> Result<
     for check in checks {
         match check {
             Check::Required if value.is_empty() => return Err(missing(name)),
+            Check::NotNull if *value == Json::Null => {
+                return Err(Error::invalid(format!("Missing value for required parameter '{name}'.")));
+            }
             Check::Items(fields) => check_items(name, value, fields)?,
             Check::AtMost(limit) if is_beyond(value, *limit) => return Err(wrong_type(name, value)),
             check if !was_parsed && !has_type(value, *check) => return Err(wrong_type(name, value)),
@@ -215,7 +220,7 @@ fn is_beyond(value: &Json, limit: i64) -> bool {
 fn has_type(value: &Json, check: Check) -> bool {
     let is_text = |value: &Json| matches!(value, Json::Str(_) | Json::Torn(_));
     match check {
-        Check::Required | Check::Items(_) | Check::AtMost(_) => true,
+        Check::Required | Check::NotNull | Check::Items(_) | Check::AtMost(_) => true,
         Check::Str => is_text(value),
         Check::Int => match value {
             Json::Int(_) | Json::Bool(_) => true,

@@ -8,8 +8,10 @@ pub mod evaluation_datasets;
 pub mod experiments;
 pub mod extract;
 pub mod fallback;
+pub mod gateway;
 pub mod graphql;
 pub mod logged_models;
+pub mod mcp_servers;
 pub mod metrics;
 pub mod middleware;
 pub mod model_versions;
@@ -23,6 +25,7 @@ pub mod system;
 mod testing;
 pub mod traces;
 pub mod ui;
+mod unavailable;
 pub mod webhooks;
 
 use actix_web::web::{ServiceConfig, redirect, scope};
@@ -37,21 +40,25 @@ pub fn routes(config: &Config, routes: &mut ServiceConfig) {
         routes.service(at("/metrics").get(system::get_metrics));
     }
     if config.static_prefix.is_empty() {
-        below_prefix(routes);
+        below_prefix(config, routes);
         return;
     }
     let prefix = config.static_prefix.as_str();
     routes.service(redirect(prefix.to_owned(), format!("{prefix}/")).permanent());
-    routes.service(scope(prefix).configure(below_prefix));
+    routes.service(scope(prefix).configure(|routes| below_prefix(config, routes)));
     // Stock serves these in both places.
     routes.service(scope("/api/2.0/mlflow-artifacts").configure(artifact_files));
     routes.service(scope("/ajax-api/2.0/mlflow-artifacts").configure(artifact_files));
 }
 
-fn below_prefix(routes: &mut ServiceConfig) {
+fn below_prefix(config: &Config, routes: &mut ServiceConfig) {
+    let gateway = || scope("/3.0/mlflow/gateway");
+    let ajax_gateway = gateway().configure(|routes| gateway::ajax_routes(config, routes));
+    let gateway = gateway().configure(|routes| gateway::routes(config, routes));
     routes
-        .service(scope("/api").configure(api))
-        .service(scope("/ajax-api").configure(ajax_api).configure(api))
+        .service(scope("/api").configure(api).service(gateway))
+        .service(scope("/ajax-api").configure(ajax_api).configure(api).service(ajax_gateway))
+        .service(scope("/gateway").configure(gateway::invocations).configure(unavailable::gateway_routes))
         .service(at("/graphql").post(graphql::graphql).get(graphql::graphql))
         .service(at("/get-artifact").get(artifacts::get_artifact))
         .service(at("/model-versions/get-artifact").get(model_versions::get_model_version_artifact))
@@ -73,7 +80,12 @@ fn ajax_api(routes: &mut ServiceConfig) {
         )
         .service(at("/2.0/mlflow/gateway-proxy").get(system::proxy_gateway).post(system::proxy_gateway))
         .service(at("/3.0/mlflow/ui-telemetry").get(system::get_ui_telemetry).post(system::post_ui_telemetry))
-        .service(at("/3.0/mlflow/assistant/config").get(system::get_assistant_config))
+        .configure(unavailable::ajax_routes)
+        .service(
+            at("/3.0/mlflow/assistant/config")
+                .get(system::get_assistant_config)
+                .put(system::update_assistant_config),
+        )
         .service(at("/3.0/mlflow/assistant/providers").get(system::list_assistant_providers));
 }
 
@@ -104,7 +116,26 @@ fn api(routes: &mut ServiceConfig) {
         .service(at("/3.0/mlflow/traces/{trace_id}").get(traces::get_trace_info))
         .service(at("/3.0/mlflow/scorers/list").get(traces::list_scorers))
         .service(scope("/3.0/mlflow/datasets").configure(evaluation_dataset_routes))
+        .configure(unavailable::api_routes)
+        .configure(mcp_server_routes)
         .service(at("/3.0/mlflow/server-info").get(system::get_server_info));
+}
+
+fn mcp_server_routes(routes: &mut ServiceConfig) {
+    routes
+        .service(
+            at("/3.0/mlflow/mcp-servers")
+                .get(mcp_servers::search_mcp_servers)
+                .post(mcp_servers::create_mcp_server),
+        )
+        .service(at("/3.0/mlflow/mcp-servers/endpoints").get(mcp_servers::search_all_endpoints))
+        .service(
+            at("/3.0/mlflow/mcp-servers/{path:.+}")
+                .get(mcp_servers::of_server)
+                .post(mcp_servers::of_server)
+                .patch(mcp_servers::of_server)
+                .delete(mcp_servers::of_server),
+        );
 }
 
 fn artifact_files(routes: &mut ServiceConfig) {

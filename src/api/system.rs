@@ -11,7 +11,7 @@ use super::reply::{Json, Reply, json};
 use super::state::App;
 use crate::artifacts::Folder;
 use crate::config::MLFLOW_VERSION;
-use crate::domain::Result;
+use crate::domain::{Error, ErrorCode, Result};
 
 /// `GET /health`. Does not ask the database: a restart would not bring that back.
 pub async fn health() -> HttpResponse {
@@ -32,7 +32,7 @@ pub async fn get_metrics(app: App) -> Result<HttpResponse> {
 
 /// `GET /mlflow/server-info`. Upstream: `build_server_info_payload`.
 ///
-/// Differs: `gateway` is false since nothing stands behind it; the interface then hides those pages.
+/// `gateway` says that its configuration is kept here, which is what the interface's pages need.
 pub async fn get_server_info(app: App) -> Reply<ServerInfo> {
     let direct = app.artifacts.destination().map(Folder::direct).unwrap_or_default();
     json(ServerInfo {
@@ -43,7 +43,7 @@ pub async fn get_server_info(app: App) -> Reply<ServerInfo> {
         multipart_downloads_enabled: direct.downloads,
         presigned_upload_run_id_supported: true,
         presigned_upload_model_id_supported: true,
-        features_enabled: Features { gateway: false },
+        features_enabled: Features { gateway: app.config.gateway.is_enabled },
     })
 }
 
@@ -84,6 +84,11 @@ pub async fn proxy_gateway() -> Json<Endpoints> {
 /// `GET /mlflow/assistant/config`.
 pub async fn get_assistant_config() -> Json<AssistantConfig> {
     Json(AssistantConfig { providers: NoEntries {}, projects: NoEntries {}, remote_access_allowed: false })
+}
+
+/// `PUT /mlflow/assistant/config`. Differs: there is nothing to be set.
+pub async fn update_assistant_config() -> Result<Json<AssistantConfig>> {
+    Err(Error::new(ErrorCode::NotImplemented, "This server has no assistant that could be set up."))
 }
 
 /// `GET /mlflow/assistant/providers`. Differs: stock lists programs that it could run; there are none here.

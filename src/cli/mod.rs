@@ -2,6 +2,7 @@
 //! the caller: one line on standard error and a non-zero exit.
 
 mod db;
+mod gateway;
 pub mod server;
 mod webhooks;
 

@@ -8,6 +8,7 @@ use anyhow::{Result, bail, ensure};
 use clap::{ArgAction, Args};
 use regex::Regex;
 
+use super::gateway::GatewayArgs;
 use super::webhooks::WebhookArgs;
 use crate::config::{
     Config, DatabaseSettings, Environment, LogFormat, LogSettings, Security, SqliteSynchronous, StoreUri,
@@ -95,10 +96,10 @@ pub(super) struct ServerArgs {
     /// Accepted, without effect: traces are not archived.
     #[arg(long, env = "MLFLOW_TRACE_ARCHIVAL_CONFIG", value_name = "FILE")]
     trace_archival_config: Option<String>,
-    /// Accepted, without effect: no secrets are kept.
+    /// Accepted, without effect: secrets are kept, but not used here.
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u16).range(10..=300))]
     secrets_cache_ttl: Option<u16>,
-    /// Accepted, without effect: no secrets are kept.
+    /// Accepted, without effect: secrets are kept, but not used here.
     #[arg(long, value_name = "ENTRIES", value_parser = clap::value_parser!(u16).range(1..=10000))]
     secrets_cache_max_size: Option<u16>,
     /// Accepted, without effect: workspaces are not served.
@@ -118,6 +119,8 @@ pub(super) struct ServerArgs {
     limits: LimitArgs,
     #[command(flatten)]
     webhooks: WebhookArgs,
+    #[command(flatten)]
+    gateway: GatewayArgs,
     #[command(flatten)]
     own: OwnArgs,
     /// Print help.
@@ -237,6 +240,7 @@ impl ServerArgs {
             _ => self.serve_artifacts_variable.unwrap_or(true),
         };
         let own = self.own;
+        let ui_dir = own.ui_dir.or_else(find_ui);
         let config = Config {
             default_artifact_root: artifact_root(self.default_artifact_root, serve_artifacts)?,
             backend_store_uri,
@@ -259,6 +263,7 @@ impl ServerArgs {
                 ..Limits::default()
             },
             webhooks: self.webhooks.into_settings()?,
+            gateway: self.gateway.into_settings(ui_dir.as_deref()),
             host: self.host,
             port: self.port,
             static_prefix: self.static_prefix.unwrap_or_default(),
@@ -269,7 +274,7 @@ impl ServerArgs {
                 x_frame_options: frame_options(&self.x_frame_options),
             }),
             expose_prometheus: self.expose_prometheus.is_some_and(|folder| !folder.is_empty()),
-            ui_dir: own.ui_dir.or_else(find_ui),
+            ui_dir,
             log: LogSettings {
                 format: own.log_format,
                 filter: log_filter(own.log_filter, own.logging_level, self.dev)?,

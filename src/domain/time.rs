@@ -24,7 +24,7 @@ fn iso(since_epoch: Duration) -> String {
 }
 
 /// Returns year, month and day of a day since the epoch, counting in eras of 400 years that begin on 1 March.
-const fn date(days: u64) -> (u64, u64, u64) {
+pub const fn date(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468;
     let (era, day_of_era) = (days / 146_097, days % 146_097);
     let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;

@@ -39,7 +39,7 @@ pub enum Type {
     /// A message with these fields.
     Message(fn() -> &'static [Field]),
     /// A map of texts to values of this type.
-    Map(&'static Type),
+    Map(&'static Self),
     /// A text of a certain form.
     Text(fn(&str) -> bool),
     /// Anything else; it is left to serde.

@@ -34,6 +34,7 @@ mod registry;
 pub mod evaluation_datasets;
 pub mod experiments;
 pub mod logged_models;
+pub mod mcp;
 pub mod model_versions;
 pub mod registered_models;
 pub mod runs;

@@ -202,7 +202,7 @@ pub(super) fn with_tags_of_each(conn: &mut Conn, page: Vec<ExperimentRow>) -> Re
         .collect())
 }
 
-fn create_experiment_in(conn: &mut Conn, new: &NewExperiment, root: &str) -> Result<i32> {
+pub(super) fn create_experiment_in(conn: &mut Conn, new: &NewExperiment, root: &str) -> Result<i32> {
     let now = now_ms();
     let id: i32 = each!(conn, c => diesel::insert_into(experiments::table)
         .values((

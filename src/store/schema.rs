@@ -582,3 +582,205 @@ diesel::allow_tables_to_appear_in_same_query!(
     webhook_events,
     ferroflow_webhook_deliveries,
 );
+
+diesel::table! {
+    secrets (secret_id) {
+        secret_id -> Text,
+        secret_name -> Text,
+        encrypted_value -> Binary,
+        wrapped_dek -> Binary,
+        kek_version -> Integer,
+        masked_value -> Text,
+        provider -> Nullable<Text>,
+        auth_config -> Nullable<Text>,
+        created_by -> Nullable<Text>,
+        created_at -> BigInt,
+        last_updated_by -> Nullable<Text>,
+        last_updated_at -> BigInt,
+        workspace -> Text,
+    }
+}
+
+diesel::table! {
+    model_definitions (model_definition_id) {
+        model_definition_id -> Text,
+        name -> Text,
+        secret_id -> Nullable<Text>,
+        provider -> Text,
+        model_name -> Text,
+        created_by -> Nullable<Text>,
+        created_at -> BigInt,
+        last_updated_by -> Nullable<Text>,
+        last_updated_at -> BigInt,
+        workspace -> Text,
+    }
+}
+
+diesel::table! {
+    endpoints (endpoint_id) {
+        endpoint_id -> Text,
+        name -> Nullable<Text>,
+        created_by -> Nullable<Text>,
+        created_at -> BigInt,
+        last_updated_by -> Nullable<Text>,
+        last_updated_at -> BigInt,
+        routing_strategy -> Nullable<Text>,
+        fallback_config_json -> Nullable<Text>,
+        experiment_id -> Nullable<Integer>,
+        usage_tracking -> Bool,
+        workspace -> Text,
+    }
+}
+
+diesel::table! {
+    endpoint_model_mappings (mapping_id) {
+        mapping_id -> Text,
+        endpoint_id -> Text,
+        model_definition_id -> Text,
+        weight -> Double,
+        created_by -> Nullable<Text>,
+        created_at -> BigInt,
+        linkage_type -> Text,
+        fallback_order -> Nullable<Integer>,
+    }
+}
+
+diesel::table! {
+    endpoint_tags (key, endpoint_id) {
+        key -> Text,
+        value -> Nullable<Text>,
+        endpoint_id -> Text,
+    }
+}
+
+diesel::table! {
+    endpoint_bindings (endpoint_id, resource_type, resource_id) {
+        endpoint_id -> Text,
+        resource_type -> Text,
+        resource_id -> Text,
+        created_at -> BigInt,
+        created_by -> Nullable<Text>,
+        last_updated_at -> BigInt,
+        last_updated_by -> Nullable<Text>,
+        display_name -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    budget_policies (budget_policy_id) {
+        budget_policy_id -> Text,
+        budget_unit -> Text,
+        budget_amount -> Double,
+        duration_unit -> Text,
+        duration_value -> Integer,
+        target_scope -> Text,
+        budget_action -> Text,
+        created_by -> Nullable<Text>,
+        created_at -> BigInt,
+        last_updated_by -> Nullable<Text>,
+        last_updated_at -> BigInt,
+        workspace -> Text,
+        target_value -> Nullable<Text>,
+    }
+}
+
+diesel::allow_tables_to_appear_in_same_query!(
+    secrets,
+    model_definitions,
+    endpoints,
+    endpoint_model_mappings,
+    endpoint_tags,
+    endpoint_bindings,
+    budget_policies,
+);
+
+diesel::table! {
+    mcp_servers (workspace, name) {
+        workspace -> Text,
+        name -> Text,
+        display_name -> Nullable<Text>,
+        description -> Nullable<Text>,
+        last_updated_by -> Nullable<Text>,
+        last_updated_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    mcp_server_tags (workspace, name, key) {
+        workspace -> Text,
+        name -> Text,
+        key -> Text,
+        value -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    mcp_server_aliases (workspace, name, alias) {
+        workspace -> Text,
+        name -> Text,
+        alias -> Text,
+        version -> Text,
+    }
+}
+
+diesel::table! {
+    mcp_server_versions (workspace, name, version) {
+        workspace -> Text,
+        name -> Text,
+        version -> Text,
+        status -> Text,
+        last_updated_by -> Nullable<Text>,
+        last_updated_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    mcp_server_version_tags (workspace, name, version, key) {
+        workspace -> Text,
+        name -> Text,
+        version -> Text,
+        key -> Text,
+        value -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    mcp_access_endpoints (id) {
+        id -> Text,
+        workspace -> Text,
+        server_name -> Text,
+        server_version -> Nullable<Text>,
+        server_alias -> Nullable<Text>,
+        url -> Text,
+        transport_type -> Text,
+        created_by -> Nullable<Text>,
+        created_at -> BigInt,
+        last_updated_by -> Nullable<Text>,
+        last_updated_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    guardrails (guardrail_id) {
+        guardrail_id -> Text,
+        name -> Text,
+        scorer_id -> Text,
+        scorer_version -> Integer,
+        stage -> Text,
+        action -> Text,
+        action_endpoint_id -> Nullable<Text>,
+        created_at -> BigInt,
+        last_updated_at -> BigInt,
+        workspace -> Text,
+    }
+}
+
+diesel::table! {
+    guardrail_configs (endpoint_id, guardrail_id) {
+        endpoint_id -> Text,
+        guardrail_id -> Text,
+        execution_order -> Nullable<Integer>,
+        created_at -> BigInt,
+        workspace -> Text,
+    }
+}

@@ -47,30 +47,34 @@ impl Refusal {
     }
 }
 
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Refusal {
+    /// Says it of what stock calls `subject`.
+    pub(super) fn about(&self, subject: &str) -> String {
         match self {
-            Self::Busy(host) => write!(
-                f,
-                "Timed out waiting to resolve Webhook URL hostname {} because too many hostname resolutions are \
+            Self::Busy(host) => format!(
+                "Timed out waiting to resolve {subject} hostname {} because too many hostname resolutions are \
                  already in progress",
                 python::repr(host)
             ),
-            Self::Slow(host) => write!(
-                f,
-                "Timed out resolving Webhook URL hostname {} after {} seconds",
+            Self::Slow(host) => format!(
+                "Timed out resolving {subject} hostname {} after {} seconds",
                 python::repr(host),
                 PATIENCE.as_secs()
             ),
             Self::Unknown(host, cause) => {
-                write!(f, "Cannot resolve Webhook URL hostname {}: {cause}", python::repr(host))
+                format!("Cannot resolve {subject} hostname {}: {cause}", python::repr(host))
             }
-            Self::Private(host, address) => write!(
-                f,
-                "Webhook URL must not resolve to a non-public IP address. {} resolves to {address}.",
+            Self::Private(host, address) => format!(
+                "{subject} must not resolve to a non-public IP address. {} resolves to {address}.",
                 python::repr(host)
             ),
         }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.about("Webhook URL"))
     }
 }
 

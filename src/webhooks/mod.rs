@@ -13,7 +13,7 @@ use prometheus::{IntCounterVec, Opts};
 use tracing::warn;
 use uuid::Uuid;
 
-use crate::config::WebhookSettings as Settings;
+use crate::config::{TargetRules, WebhookSettings as Settings};
 use crate::domain::time::iso_now;
 use crate::domain::webhook::{Event, NewWebhook, WebhookUpdate, change, url};
 use crate::domain::{Error, ErrorCode, Result, python};
@@ -28,6 +28,8 @@ pub struct Webhooks {
     store: Arc<Store>,
     settings: Settings,
     lookup: Lookup,
+    /// Refuses private addresses, whatever webhooks may do.
+    public_lookup: Lookup,
     sender: Sender,
     counters: Counters,
 }
@@ -61,7 +63,8 @@ impl Webhooks {
         let lookup = Lookup::new(settings.allow_private_ips);
         let sender = Sender::new(&settings, lookup.clone());
         let counters = Counters::new().map_err(Error::internal)?;
-        Ok(Self { store, settings, lookup, sender, counters })
+        let public_lookup = Lookup::new(false);
+        Ok(Self { store, settings, lookup, public_lookup, sender, counters })
     }
 
     /// Returns what is counted.
@@ -145,6 +148,19 @@ impl Webhooks {
             Ok(_public) => Ok(()),
             Err(refusal) => Err(Error::new(ErrorCode::InvalidParameterValue, refusal.to_string())),
         }
+    }
+
+    /// Checks a URL that is none of a webhook's, but that something will be sent to or fetched from.
+    ///
+    /// # Errors
+    /// `INVALID_PARAMETER_VALUE` for a URL that may not be used. Upstream: `_validate_public_https_url`.
+    pub async fn check_target(&self, url: &str, subject: &str, rules: &TargetRules) -> Result<()> {
+        let host = url::public_host_of(url, subject, &rules.allowed_schemes)?;
+        if rules.allow_private_ips {
+            return Ok(());
+        }
+        let addresses = self.public_lookup.addresses(&host).await;
+        addresses.map(drop).map_err(|refusal| Error::invalid(refusal.about(subject)))
     }
 
     fn warn_of_secret(&self, secret: Option<&str>) {
