@@ -14,6 +14,7 @@ from differential.tolerated import forget_tolerated
 
 RESOURCES = [
     "requests", "experiments", "runs", "search", "metrics", "models", "artifacts", "graphql", "registry", "webhooks",
+    "gateway", "mcp", "unavailable",
 ]  # fmt: skip
 
 

@@ -26,7 +26,7 @@ _EXPERIMENT_FOLDER = re.compile(r"(?<=mlflow-artifacts:/)[1-9]\d*(?=/|$)")
 _BOUNDARY = re.compile(r"(?<![0-9a-f])[0-9a-f]{26}(?![0-9a-f])")
 _GENERATED_NAME = re.compile(r"[a-z]+-[a-z]+-\d{1,3}")
 #: Lists that are sets: stock reads them without an order.
-_UNORDERED = {"tags", "params", "metrics", "dataset_inputs", "model_inputs", "datasets", "dataset_summaries", "latest_versions", "aliases"}
+_UNORDERED = {"tags", "params", "metrics", "dataset_inputs", "model_inputs", "datasets", "dataset_summaries", "latest_versions", "aliases", "endpoints"}
 
 
 class Normalizer:
