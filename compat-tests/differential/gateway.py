@@ -212,6 +212,23 @@ _BUDGETS = [
     get(f"{G}/budgets/list", page_token="x"),
 ]  # fmt: skip
 
+_GUARDRAILS = [
+    get(f"{G}/guardrails/list", name="no guardrails"),
+    get(f"{G}/guardrails/list-for-endpoint", endpoint_id="$to_0"),
+    get(f"{AJAX}/guardrails/list-for-endpoint", endpoint_id="nope"),
+    get(f"{G}/guardrails/get", guardrail_id="nope"),
+    post(f"{G}/guardrails/create", {"name": "g", "scorer_id": "nope", "scorer_version": 1, "stage": "BEFORE", "action": "VALIDATION"}),
+    post(f"{G}/guardrails/add-to-endpoint", {"endpoint_id": "nope", "guardrail_id": "nope"}),
+    post(f"{G}/guardrails/add-to-endpoint", {"endpoint_id": "$to_0", "guardrail_id": "nope", "execution_order": 1}),
+    send("DELETE", f"{G}/guardrails/delete", {"guardrail_id": "nope"}),
+    send("DELETE", f"{G}/guardrails/remove-from-endpoint", {"endpoint_id": "$to_0", "guardrail_id": "nope"}),
+    send("PATCH", f"{G}/guardrails/update-config", {"endpoint_id": "$to_0", "guardrail_id": "nope", "execution_order": 2}),
+    *[get(f"{G}/guardrails/list", max_results=count, name=f"{count} guardrails") for count in (1, 0, -1, 50001, "x")],
+    *broken_variants(f"{G}/guardrails/create", {"name": "g", "scorer_id": "nope", "scorer_version": 1, "stage": "AFTER", "action": "SANITIZATION", "action_endpoint_id": "e"}),
+    *broken_variants(f"{G}/guardrails/add-to-endpoint", {"endpoint_id": "nope", "guardrail_id": "nope", "execution_order": 1}),
+    *broken_variants(f"{G}/guardrails/update-config", {"endpoint_id": "nope", "guardrail_id": "nope", "execution_order": 1}, "PATCH"),
+]  # fmt: skip
+
 _PROVIDERS = [
     get(f"{AJAX}/supported-providers"),
     get(f"{G}/supported-providers"),
@@ -242,4 +259,4 @@ _END = [
     get(f"{G}/model-definitions/list", name="what is left"),
 ]
 
-CASES = _SECRETS + _MODELS + _ENDPOINTS + _BUDGETS + _PROVIDERS + _END
+CASES = _SECRETS + _MODELS + _ENDPOINTS + _BUDGETS + _GUARDRAILS + _PROVIDERS + _END

@@ -5,12 +5,13 @@ use serde_json::json;
 use super::{NewSecret, SecretUpdate};
 use crate::domain::gateway::budget::{BudgetUpdate, NewBudget};
 use crate::domain::gateway::crypto::Sealed;
+use crate::domain::gateway::guardrail::NewGuardrail;
 use crate::domain::gateway::{EndpointUpdate, NewEndpoint};
 use crate::domain::time::now_ms;
 use crate::domain::{ErrorCode, Result};
 use crate::proto::{
-    CreateGatewayBudgetPolicy, CreateGatewayEndpoint, GatewayEndpoint, GatewayEndpointModelMapping,
-    UpdateGatewayEndpoint,
+    CreateGatewayBudgetPolicy, CreateGatewayEndpoint, CreateGatewayGuardrail, GatewayEndpoint,
+    GatewayEndpointModelMapping, GatewayGuardrailConfig, UpdateGatewayEndpoint,
 };
 use crate::store::Store;
 use crate::store::testing::{message, on_each_database};
@@ -165,5 +166,56 @@ fn what_the_gateway_spent_counts_for_the_budgets_it_is_for() {
         assert_eq!(changed.target_value, None);
         let page = store.list_budget_policies(message(json!({"max_results": 1}))).await.unwrap();
         assert_eq!((page.budget_policies.len(), page.next_page_token.is_some()), (1, true));
+    });
+}
+
+#[test]
+fn guardrails_of_an_endpoint_keep_their_places() {
+    on_each_database(|store| async move {
+        let secret = make_secret(&store, "s").await.unwrap();
+        let model = make_model(&store, "m", &secret).await;
+        let endpoint = make_endpoint(&store, "e", &[&model]).await.unwrap().endpoint_id.unwrap();
+        store
+            .write(|conn| {
+                Ok(conn.batch_execute(
+                    "INSERT INTO scorers (experiment_id, scorer_name, scorer_id) SELECT MIN(experiment_id), 'safe', 'sc' \
+                     FROM experiments; INSERT INTO scorer_versions (scorer_id, scorer_version, serialized_scorer, \
+                     creation_time) VALUES ('sc', 1, '{\"name\": \"safe\"}', 5), \
+                     ('sc', 2, '{\"call_source\": \"x\"}', 6)",
+                )?)
+            })
+            .await
+            .unwrap();
+        let new = |version: i32| {
+            let new = json!({"name": "g", "scorer_id": "sc", "scorer_version": version, "stage": "BEFORE",
+                "action": "VALIDATION", "action_endpoint_id": endpoint});
+            NewGuardrail::try_from(message::<CreateGatewayGuardrail>(new)).unwrap()
+        };
+        let error = store.create_gateway_guardrail(new(2)).await.unwrap_err();
+        assert_eq!(error.code, ErrorCode::InvalidParameterValue);
+        let error = store.create_gateway_guardrail(new(3)).await.unwrap_err();
+        assert_eq!(error.message, "Scorer with ID 'sc' and version 3 not found.");
+        let mut ids = Vec::new();
+        for place in [None, Some(2), Some(1)] {
+            let made = store.create_gateway_guardrail(new(1)).await.unwrap();
+            assert_eq!(made.action_endpoint_id(), "e");
+            assert_eq!(made.scorer.unwrap().scorer_name(), "safe");
+            let id = made.guardrail_id.unwrap();
+            let add = json!({"endpoint_id": endpoint, "guardrail_id": id, "execution_order": place});
+            let config = store.add_guardrail_to_endpoint(message(add.clone())).await.unwrap();
+            assert_eq!(config.execution_order, place);
+            assert!(store.add_guardrail_to_endpoint(message(add)).await.is_err());
+            ids.push(id);
+        }
+        let found = store.list_endpoint_guardrail_configs(endpoint.clone()).await.unwrap();
+        let found: Vec<&str> = found.iter().map(GatewayGuardrailConfig::guardrail_id).collect();
+        assert_eq!(found, [ids[2].as_str(), &ids[1], &ids[0]]);
+        let key = json!({"endpoint_id": endpoint, "guardrail_id": ids[1]});
+        let moved = store.update_endpoint_guardrail_config(message(key.clone())).await.unwrap();
+        assert_eq!(moved.execution_order, None);
+        store.remove_guardrail_from_endpoint(message(key)).await.unwrap();
+        store.delete_gateway_guardrail(ids[0].clone()).await.unwrap();
+        assert_eq!(store.list_endpoint_guardrail_configs(endpoint).await.unwrap().len(), 1);
+        assert_eq!(store.list_gateway_guardrails(message(json!({}))).await.unwrap().guardrails.len(), 2);
     });
 }
