@@ -21,6 +21,8 @@ use crate::domain::Result;
 
 /// The least that S3 takes as a part, but for the last.
 const PART_BYTES: usize = 5 * 1024 * 1024;
+/// What the HTTP client gets of a part at a time.
+const SLICE_BYTES: usize = 64 * 1024;
 /// After so many parts they become larger, so that 10,000, which S3 takes, are 268 GiB.
 const PARTS_OF_A_SIZE: usize = 1000;
 /// Parts of one upload that are on their way.
@@ -156,7 +158,10 @@ impl ObjectUpload {
     }
 
     fn take_pending(&mut self) -> PutPayload {
-        std::mem::take(&mut self.pending).into()
+        let part = Bytes::from(std::mem::take(&mut self.pending));
+        // in slices: the HTTP client may copy what it is given at once
+        let slices = (0..part.len()).step_by(SLICE_BYTES);
+        slices.map(|from| part.slice(from..part.len().min(from + SLICE_BYTES))).collect()
     }
 
     /// What the client library writes of a new object. Differs: it also says of `a.gz` that it is an encoded `a`,
