@@ -23,6 +23,8 @@ pub mod state;
 pub mod system;
 #[cfg(test)]
 mod testing;
+pub mod trace_metrics;
+pub mod trace_search;
 pub mod traces;
 pub mod ui;
 mod unavailable;
@@ -101,6 +103,7 @@ fn api(routes: &mut ServiceConfig) {
                 .configure(registered_models)
                 .configure(model_versions)
                 .configure(webhook_routes)
+                .service(at("/traces").get(trace_search::search_traces))
                 .service(at("/artifacts/list").get(artifacts::list_artifacts))
                 .service(at("/artifacts/presigned-download-url").post(direct::create_presigned_download_url))
                 .service(at("/artifacts/presigned-upload-url").post(direct::create_presigned_upload_url)),
@@ -111,8 +114,12 @@ fn api(routes: &mut ServiceConfig) {
                 .configure(artifact_files),
         )
         .service(at("/3.0/mlflow/traces/batchGetInfos").post(traces::batch_get_trace_infos))
-        .service(at("/3.0/mlflow/traces/search").post(traces::search_traces))
-        .service(at("/3.0/mlflow/traces/metrics").post(traces::query_trace_metrics))
+        .service(at("/3.0/mlflow/traces/search").post(trace_search::search_traces_v3))
+        .service(at("/3.0/mlflow/traces/metrics").post(trace_metrics::query_trace_metrics))
+        .service(
+            at("/3.0/mlflow/traces/calculate-filter-correlation")
+                .post(trace_metrics::calculate_trace_filter_correlation),
+        )
         .service(at("/3.0/mlflow/traces/{trace_id}").get(traces::get_trace_info))
         .service(at("/3.0/mlflow/scorers/list").get(traces::list_scorers))
         .service(scope("/3.0/mlflow/datasets").configure(evaluation_dataset_routes))

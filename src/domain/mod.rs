@@ -1,6 +1,7 @@
 //! What MLflow means: rules, limits and errors. No SQL and no HTTP.
 
 pub mod artifact_uri;
+pub mod correlation;
 pub mod dataset;
 pub mod error;
 pub mod evaluation_dataset;

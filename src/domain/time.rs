@@ -15,18 +15,28 @@ pub fn iso_now() -> String {
     iso(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 
+/// Returns a time in milliseconds since the epoch, or before it, as ISO 8601 writes it: as [`iso_now`] does.
+pub fn iso_ms(ms: i64) -> String {
+    let millis = u32::try_from(ms.rem_euclid(1000)).unwrap_or_default();
+    iso_at(ms.div_euclid(1000), millis * 1000)
+}
+
 fn iso(since_epoch: Duration) -> String {
-    let (seconds, micros) = (since_epoch.as_secs(), since_epoch.subsec_micros());
-    let (year, month, day) = date(seconds / 86400);
-    let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+    iso_at(i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX), since_epoch.subsec_micros())
+}
+
+fn iso_at(seconds: i64, micros: u32) -> String {
+    let (year, month, day) = date(seconds.div_euclid(86400));
+    let seconds = seconds.rem_euclid(86400);
+    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     let fraction = if micros == 0 { String::new() } else { format!(".{micros:06}") };
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}{fraction}+00:00")
 }
 
 /// Returns year, month and day of a day since the epoch, counting in eras of 400 years that begin on 1 March.
-pub const fn date(days: u64) -> (u64, u64, u64) {
+pub const fn date(days: i64) -> (i64, i64, i64) {
     let days = days + 719_468;
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
     let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month_from_march = (5 * day_of_year + 2) / 153;
@@ -52,5 +62,8 @@ mod tests {
         ] {
             assert_eq!(iso(Duration::from_secs(seconds) + Duration::from_micros(micros)), want);
         }
+        assert_eq!(iso_ms(1_700_000_000_500), "2023-11-14T22:13:20.500000+00:00");
+        assert_eq!(iso_ms(-1), "1969-12-31T23:59:59.999000+00:00");
+        assert_eq!(iso_ms(-86_400_000 * 719_162), "0001-01-01T00:00:00+00:00");
     }
 }

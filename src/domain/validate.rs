@@ -240,6 +240,25 @@ pub fn searched_experiment_ids<S: AsRef<str>>(texts: &[S]) -> Result<Vec<i32>> {
     known.collect()
 }
 
+/// Checks that the places in which a search of traces looks are experiments and no tables.
+///
+/// # Errors
+/// `INVALID_PARAMETER_VALUE` for names with a dot. Upstream: `_resolve_experiment_ids_and_locations`.
+pub fn searched_locations<S: AsRef<str>>(texts: &[S]) -> Result<()> {
+    let tables: Vec<&str> = texts.iter().map(AsRef::as_ref).filter(|text| text.contains('.')).collect();
+    if tables.is_empty() {
+        return Ok(());
+    }
+    let mut names = tables.join(", ");
+    if let Some((end, _)) = names.char_indices().nth(20) {
+        names.truncate(end);
+        names.push_str("...");
+    }
+    Err(Error::invalid(format!(
+        "Locations must be a list of experiment IDs. Found invalid experiment IDs: {names}."
+    )))
+}
+
 /// Checks the number of results that a search is asked for, and returns it.
 ///
 /// # Errors

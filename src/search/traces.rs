@@ -7,6 +7,7 @@ mod usage;
 
 use super::field::{self, set};
 use super::{MAX_CLAUSES, Membership, Number, NumberOp, TextTest};
+use crate::domain::trace::{SESSION, TRACE_NAME};
 use crate::domain::{Error, Result};
 use read::{Condition, Entity, Value};
 
@@ -31,8 +32,6 @@ pub struct TraceFilter {
     pub span: Vec<SpanPredicate>,
     /// The time from which on such a span is looked for, in milliseconds.
     pub span_since_ms: Option<i64>,
-    /// The run that it was made in or linked to.
-    pub run_id: Option<String>,
 }
 
 /// One condition on a trace.
@@ -48,6 +47,8 @@ pub enum TracePredicate {
     Metadata(String, TraceTest),
     /// Metadata that is kept as numbers.
     Usage(Usage, UsageTest),
+    /// The run that it was made in or that it is linked to.
+    Run(String),
     /// A version of a prompt that it is linked to: `name/version`.
     Prompt(String),
     /// An issue that refers to it, by the issue's id.
@@ -83,18 +84,14 @@ pub enum TraceText {
     ClientId,
     /// `status`
     Status,
-    /// `name`, which is also the tag [`NAME_TAG`].
+    /// `name`, which is also the tag `mlflow.traceName`.
     Name,
-    /// The metadata [`SESSION_METADATA`].
+    /// The metadata `mlflow.trace.session`.
     Session,
 }
 
-/// The tag that stands for the name of a trace.
-pub const NAME_TAG: &str = "mlflow.traceName";
-/// The metadata that stands for the session of a trace.
-pub const SESSION_METADATA: &str = "mlflow.trace.session";
 /// The metadata that names the run of a trace.
-pub const SOURCE_RUN_METADATA: &str = "mlflow.sourceRun";
+pub(super) const SOURCE_RUN: &str = "mlflow.sourceRun";
 const PROMPTS_TAG: &str = "mlflow.linkedPrompts";
 
 /// What is asked of a text that may be absent.
@@ -230,9 +227,9 @@ impl TraceFilter {
         let predicate = match condition.entity {
             Entity::Attribute => attribute(condition)?,
             Entity::Tag => tag(condition)?,
-            Entity::Metadata if condition.key == SOURCE_RUN_METADATA && condition.operator == "=" => {
-                self.run_id = Some(condition.text("run")?);
-                return Ok(());
+            Entity::Metadata if condition.key == SOURCE_RUN && condition.operator == "=" => {
+                self.predicates.retain(|before| !matches!(before, TracePredicate::Run(_)));
+                TracePredicate::Run(condition.text("run")?)
             }
             Entity::Metadata => metadata(condition)?,
             Entity::Span => {
@@ -289,7 +286,7 @@ fn tag(condition: Condition<'_>) -> Result<TracePredicate> {
     }
     let key = condition.key.clone().into_owned();
     let test = key_test(condition)?;
-    Ok(if key == NAME_TAG {
+    Ok(if key == TRACE_NAME {
         TracePredicate::Text(TraceText::Name, test)
     } else {
         TracePredicate::Tag(key, test)
@@ -328,7 +325,7 @@ fn metadata(condition: Condition<'_>) -> Result<TracePredicate> {
         return Ok(TracePredicate::Usage(usage, test));
     }
     let test = key_test(condition)?;
-    Ok(if key == SESSION_METADATA {
+    Ok(if key == SESSION {
         TracePredicate::Text(TraceText::Session, test)
     } else {
         TracePredicate::Metadata(key, test)

@@ -8,6 +8,7 @@ use diesel::connection::SimpleConnection;
 use diesel::{Connection, PgConnection, SqliteConnection};
 
 use super::dialect::Dialect;
+use super::functions;
 use super::uri::DatabaseUri;
 use crate::domain::{Error, Result};
 
@@ -69,7 +70,10 @@ impl Conn {
                 Self::Pg(PgConnection::establish(&uri.conninfo()).map_err(|e| unreachable_db(&e))?)
             }
             DatabaseUri::Sqlite(_) => {
-                Self::Sqlite(SqliteConnection::establish(&uri.conninfo()).map_err(|e| unreachable_db(&e))?)
+                let mut conn =
+                    SqliteConnection::establish(&uri.conninfo()).map_err(|e| unreachable_db(&e))?;
+                functions::register(&mut conn)?;
+                Self::Sqlite(conn)
             }
         };
         let sql = conn.dialect().setup(access, settings);

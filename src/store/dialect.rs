@@ -52,6 +52,24 @@ impl Dialect {
         }
     }
 
+    /// Returns the operator of regular expressions.
+    pub(super) const fn regex(self) -> &'static str {
+        match self {
+            Self::Postgres => " ~ ",
+            // A function of ours.
+            Self::Sqlite => " REGEXP ",
+        }
+    }
+
+    /// Returns what stands before a percentage, behind it, and behind the column whose percentile is meant.
+    pub(super) const fn percentile(self) -> (&'static str, &'static str, &'static str) {
+        match self {
+            Self::Postgres => ("percentile_cont(", " / 100) WITHIN GROUP (ORDER BY ", ")"),
+            // A function of ours.
+            Self::Sqlite => ("percentile_of(", ", ", ")"),
+        }
+    }
+
     /// Returns the expression of the database's own time, in milliseconds since the Unix epoch.
     pub(super) const fn now_ms(self) -> &'static str {
         match self {

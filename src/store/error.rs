@@ -72,9 +72,12 @@ fn is_contention(error: &Diesel) -> bool {
 /// PostgreSQL refuses it, as under stock.
 fn refused_value(error: &Diesel) -> Option<&'static str> {
     let Diesel::DatabaseError(_, info) = error else { return None };
-    // diesel hands over no SQLSTATE for these (22001, 22021).
+    // diesel hands over no SQLSTATE for these (22001, 2201B, 22021).
     if info.message().contains("value too long for type") {
         return Some("A value of the request is too long to be stored.");
+    }
+    if info.message().contains("invalid regular expression") {
+        return Some("A regular expression of the request cannot be read.");
     }
     let has_nul = info.message().contains("invalid byte sequence for encoding");
     has_nul.then_some("A value of the request contains a character that cannot be stored.")

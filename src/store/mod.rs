@@ -10,6 +10,7 @@ mod doors;
 pub mod error;
 mod evaluation_datasets;
 mod experiments;
+mod functions;
 pub mod gateway;
 mod ingest;
 pub mod logged_models;

@@ -137,6 +137,18 @@ impl<ST> Search<ST> {
         }
     }
 
+    /// Adds the condition that a regular expression is found in a column.
+    pub(super) fn regex(&mut self, column: &'static str, pattern: &str) -> &mut Self {
+        let operator = self.dialect.regex();
+        self.sql(column).sql(operator).text(pattern)
+    }
+
+    /// Adds the percentile of a column; the percentage is from 0 to 100.
+    pub(super) fn percentile(&mut self, column: &'static str, percentage: f64) {
+        let (before, between, after) = self.dialect.percentile();
+        self.sql(before).double(percentage).sql(between).sql(column).sql(after);
+    }
+
     /// Adds a column.
     pub(super) fn column(&mut self, column: Column) -> &mut Self {
         match column {

@@ -11,8 +11,6 @@ use crate::domain::{Error, ErrorCode, Result};
 /// Things that this server does not serve yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unserved {
-    /// Traces, their spans and assessments.
-    Traces,
     /// Scorers.
     Scorers,
 }
@@ -20,14 +18,12 @@ pub enum Unserved {
 impl Unserved {
     const fn query(self) -> &'static str {
         match self {
-            Self::Traces => "SELECT count(*) FROM (SELECT 1 FROM trace_info LIMIT 1) found",
             Self::Scorers => "SELECT count(*) FROM (SELECT 1 FROM scorers LIMIT 1) found",
         }
     }
 
     const fn name(self) -> &'static str {
         match self {
-            Self::Traces => "traces",
             Self::Scorers => "scorers",
         }
     }

@@ -56,8 +56,8 @@ impl Duration {
 
 /// Counts months from January 1970.
 fn months(now_ms: i64, value: i64) -> (i64, i64) {
-    let (year, month, _day) = date(u64::try_from(now_ms / DAY_MS).unwrap_or_default());
-    let now = i64::try_from((year.saturating_sub(1970)) * 12 + month - 1).unwrap_or_default();
+    let (year, month, _day) = date(now_ms.max(0) / DAY_MS);
+    let now = (year - 1970) * 12 + month - 1;
     let first = now / value * value;
     (month_start_ms(first), month_start_ms(first + value))
 }

@@ -2,6 +2,8 @@
 //!
 //! Upstream: `mlflow.tracing.constant`, `mlflow.store.tracking.utils.trace_analytics`.
 
+mod v2;
+
 use super::python;
 
 /// The tag with a trace's name, which a column holds.

@@ -9,7 +9,6 @@ use proptest::prelude::*;
 use super::experiments::{ExperimentColumn, ExperimentPredicate, ExperimentQuery, ExperimentTime};
 use super::logged_models::{LoggedModelPredicate, LoggedModelQuery, LoggedModelText, LoggedModelTime};
 use super::runs::{DatasetField, RunOrderKey, RunPredicate, RunQuery, RunText, RunTime};
-use super::trace_metrics::MetricFilter;
 use super::traces::TraceQuery;
 use super::{Direction, KeyTest, ListTest, Membership, Number, NumberOp, TextOp, TextTest};
 use crate::domain::python::{list, repr};
@@ -444,7 +443,6 @@ proptest! {
         drop(LoggedModelQuery::parse(&text, &[]));
         drop(TraceQuery::parse(&text, &[]));
         drop(TraceQuery::parse("", &order_by));
-        drop(MetricFilter::parse(&text));
     }
 
     #[test]

@@ -120,7 +120,8 @@ fn show(filter: &TraceFilter) -> String {
         };
         format!("span.`{column}` {}", show_match(&span.test))
     }));
-    parts.extend(filter.run_id.as_ref().map(|id| format!("run {}", repr(id))));
+    // Stock keeps the run apart.
+    parts.sort_by_key(|part| part.starts_with("run "));
     parts.join(" AND ")
 }
 
@@ -136,6 +137,7 @@ fn show_predicate(predicate: &TracePredicate) -> String {
             let key = if *usage == Usage::Tokens { "tokenUsage" } else { "cost" };
             format!("request_metadata.`mlflow.trace.{key}` {}", show_usage(test))
         }
+        TracePredicate::Run(id) => format!("run {}", repr(id)),
         TracePredicate::Prompt(id) => format!("tag.`mlflow.linkedPrompts` = {}", repr(id)),
         TracePredicate::Issue(id) => format!("issue.`id` = {}", repr(id)),
         TracePredicate::Assessment { kind, name, test } => {

@@ -1,8 +1,9 @@
 //! What traces can be ordered by.
 
 use super::read::{self, Entity};
-use super::{NAME_TAG, SESSION_METADATA, TraceText, TraceTime, Usage};
+use super::{TraceText, TraceTime, Usage};
 use crate::domain::python::list;
+use crate::domain::trace::{SESSION, TRACE_NAME};
 use crate::domain::{Error, ErrorCode, Result};
 use crate::search::{Direction, field};
 
@@ -77,12 +78,12 @@ fn order_key(entity: Entity, key: &str) -> Result<TraceOrderKey> {
             ("request_id", _) => TraceOrderKey::Text(TraceText::Id),
             _ => TraceOrderKey::Text(TraceText::Status),
         }),
-        Entity::Tag if key == NAME_TAG => Ok(TraceOrderKey::Text(TraceText::Name)),
+        Entity::Tag if key == TRACE_NAME => Ok(TraceOrderKey::Text(TraceText::Name)),
         Entity::Tag => Ok(TraceOrderKey::Tag(key.to_owned())),
         Entity::Metadata if Usage::of_metadata(key).is_some() => Err(Error::invalid(format!(
             "Ordering by reserved metadata '{key}' is not supported because it is represented by multiple columns."
         ))),
-        Entity::Metadata if key == SESSION_METADATA => Ok(TraceOrderKey::Text(TraceText::Session)),
+        Entity::Metadata if key == SESSION => Ok(TraceOrderKey::Text(TraceText::Session)),
         Entity::Metadata => Ok(TraceOrderKey::Metadata(key.to_owned())),
         Entity::Span | Entity::Feedback | Entity::Expectation | Entity::Issue => {
             Err(Error::invalid(format!("Invalid identifier type '{}'", entity.name())))

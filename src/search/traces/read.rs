@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::{CONTENT_OPS, NAME_TAG, PROMPTS_TAG, SOURCE_RUN_METADATA, TEXT_OPS, TraceTime};
+use super::{CONTENT_OPS, PROMPTS_TAG, SOURCE_RUN, TEXT_OPS, TraceTime};
+use crate::domain::trace::TRACE_NAME;
 use crate::domain::{Error, Result};
 use crate::search::field::{self, set};
 use crate::search::lexer::Kind;
@@ -145,9 +146,9 @@ pub(super) fn alias(entity: Entity, key: &str) -> Option<(Entity, &'static str)>
         return None;
     }
     match key.to_lowercase().as_str() {
-        "name" => Some((Entity::Tag, NAME_TAG)),
+        "name" => Some((Entity::Tag, TRACE_NAME)),
         "prompt" => Some((Entity::Tag, PROMPTS_TAG)),
-        "run_id" => Some((Entity::Metadata, SOURCE_RUN_METADATA)),
+        "run_id" => Some((Entity::Metadata, SOURCE_RUN)),
         "text" => Some((Entity::Span, "content")),
         "timestamp" if in_attributes => Some((Entity::Attribute, "timestamp_ms")),
         _ => None,

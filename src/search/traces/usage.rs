@@ -4,6 +4,7 @@
 use serde_json::{Map, Value};
 
 use crate::domain::python::json_dumps;
+use crate::domain::trace::{COST, COST_KEYS, TOKEN_KEYS, TOKEN_USAGE};
 use crate::domain::{Error, Result};
 use crate::search::Number;
 
@@ -33,8 +34,8 @@ impl Usage {
     /// Returns what is kept of the metadata `key`.
     pub fn of_metadata(key: &str) -> Option<Self> {
         match key {
-            "mlflow.trace.tokenUsage" => Some(Self::Tokens),
-            "mlflow.trace.cost" => Some(Self::Cost),
+            TOKEN_USAGE => Some(Self::Tokens),
+            COST => Some(Self::Cost),
             _ => None,
         }
     }
@@ -42,15 +43,8 @@ impl Usage {
     /// Returns the keys in its JSON, which are also the names of the columns.
     pub const fn columns(self) -> &'static [&'static str] {
         match self {
-            Self::Tokens => &[
-                "input_tokens",
-                "output_tokens",
-                "total_tokens",
-                "cache_read_input_tokens",
-                "cache_creation_input_tokens",
-                "cache_creation_input_tokens_above_1hr",
-            ],
-            Self::Cost => &["input_cost", "output_cost", "total_cost"],
+            Self::Tokens => &TOKEN_KEYS,
+            Self::Cost => &COST_KEYS,
         }
     }
 
@@ -66,13 +60,18 @@ impl Usage {
         match operator {
             "IS NULL" => Ok(UsageTest::Absent),
             "IS NOT NULL" => Ok(UsageTest::Present),
-            "=" => value().map(|json| UsageTest::Is(self.numbers(&json))),
+            "=" => value().map(|json| self.is(&json)),
             "!=" => value().map(|json| UsageTest::IsNot(self.numbers(&json))),
             _ => Err(Error::invalid(format!(
                 "Comparator '{operator}' is not supported for reserved metadata '{key}'. Only '=', '!=', 'IS NULL', \
                  and 'IS NOT NULL' are supported."
             ))),
         }
+    }
+
+    /// Returns the test that the metadata is this JSON.
+    pub(in crate::search) fn is(self, json: &str) -> UsageTest {
+        UsageTest::Is(self.numbers(json))
     }
 
     /// Reads the numbers out of the JSON, if it is exactly as it is written of such numbers.

@@ -46,7 +46,8 @@ pub(super) struct TraceRow {
 }
 
 type OptionalText = Nullable<Text>;
-type TraceSql = (
+/// The SQL type of a [`TraceRow`].
+pub(super) type TraceSql = (
     Text,
     Integer,
     BigInt,
@@ -73,6 +74,9 @@ macro_rules! trace_rows {
         )
     };
 }
+
+/// The columns of a [`TraceRow`], up to where they come from.
+pub(super) const TRACE_COLUMNS: &str = trace_rows!("");
 
 /// The traces of a list, in its order.
 const PG_ROWS: &str = trace_rows!(

@@ -1,7 +1,12 @@
-//! Traces: what is known of them (`info.rs`), and what is said about them (`assessments.rs`).
+//! Traces: what is known of them (`info.rs`), and what is said about them (`assessments.rs`); the searches of them
+//! (`search.rs`, `correlation.rs`, both by `filter.rs`) and what is measured of them (`metrics.rs`).
 
 mod assessments;
+pub mod correlation;
+mod filter;
 mod info;
+mod metrics;
+pub mod search;
 
 use serde_json::Value;
 

@@ -1,43 +1,47 @@
 //! The filters of metrics over traces: one equality each, on what a trace, a span or an assessment is.
 
-use super::field;
-use super::lexer::Kind;
-use super::parser::{Comparison, Joining, Operand, Shape};
+use crate::domain::python::{list, repr};
+use crate::domain::trace::{SESSION, TRACE_NAME};
 use crate::domain::{Error, Result};
+use crate::proto::MetricViewType;
+use crate::search::field;
+use crate::search::lexer::Kind;
+use crate::search::parser::{Comparison, Joining, Operand, Shape};
+use crate::search::traces::{SOURCE_RUN, TextMatch, TracePredicate, TraceTest, TraceText, Usage};
+use crate::search::{TextOp, TextTest};
 
 /// What must hold of what is measured.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum MetricFilter {
-    /// `trace.status`
-    TraceStatus(String),
-    /// `trace.tag.<key>`
-    TraceTag(String, String),
-    /// `trace.metadata.<key>`
-    TraceMetadata(String, String),
-    /// Something of the span that is measured.
-    Span(MetricSpan, String),
-    /// Something of the assessment that is measured.
-    Assessment(MetricAssessment, String),
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum MetricFilter {
+    /// Of its trace.
+    Trace(TracePredicate),
+    /// Of the span or the assessment itself.
+    Own(OwnColumn, String),
 }
 
-/// What a span can be filtered by.
+/// What spans and assessments can be filtered by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MetricSpan {
+pub enum OwnColumn {
     /// `span.name`
-    Name,
+    SpanName,
     /// `span.status`
-    Status,
+    SpanStatus,
     /// `span.type`
-    Type,
+    SpanType,
+    /// `assessment.name`
+    AssessmentName,
+    /// `assessment.type`
+    AssessmentType,
 }
 
-/// What an assessment can be filtered by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MetricAssessment {
-    /// `assessment.name`
-    Name,
-    /// `assessment.type`
-    Type,
+impl OwnColumn {
+    /// Returns the view that has it, and the view's name in the language.
+    pub(super) const fn view(self) -> (MetricViewType, &'static str) {
+        match self {
+            Self::SpanName | Self::SpanStatus | Self::SpanType => (MetricViewType::Spans, "span"),
+            Self::AssessmentName | Self::AssessmentType => (MetricViewType::Assessments, "assessment"),
+        }
+    }
 }
 
 /// What can be asked of each view, and whether it takes a key.
@@ -54,7 +58,7 @@ impl MetricFilter {
     ///
     /// # Errors
     /// `INVALID_PARAMETER_VALUE` for anything else.
-    pub fn parse(filter: &str) -> Result<Self> {
+    pub(super) fn parse(filter: &str) -> Result<Self> {
         let comparisons = field::comparisons_joined(filter, "", Joining::Nothing)?;
         let read = comparisons.iter().map(Self::read).collect::<Result<Vec<_>>>()?;
         match <[Self; 1]>::try_from(read) {
@@ -73,17 +77,32 @@ impl MetricFilter {
             )));
         }
         let value = value(entity, comparison.right)?;
+        let text = |column, value| TracePredicate::Text(column, is(value));
         Ok(match (view, entity) {
-            ("trace", "tag") => Self::TraceTag(key.to_owned(), value),
-            ("trace", "metadata") => Self::TraceMetadata(key.to_owned(), value),
-            ("span", "name") => Self::Span(MetricSpan::Name, value),
-            ("span", "status") => Self::Span(MetricSpan::Status, value),
-            ("span", _) => Self::Span(MetricSpan::Type, value),
-            ("assessment", "name") => Self::Assessment(MetricAssessment::Name, value),
-            ("assessment", _) => Self::Assessment(MetricAssessment::Type, value),
-            _ => Self::TraceStatus(value),
+            ("trace", "tag") if key == TRACE_NAME => Self::Trace(text(TraceText::Name, value)),
+            ("trace", "tag") => Self::Trace(TracePredicate::Tag(key.to_owned(), is(value))),
+            ("trace", "metadata") => Self::Trace(metadata(key, value)),
+            ("span", "name") => Self::Own(OwnColumn::SpanName, value),
+            ("span", "status") => Self::Own(OwnColumn::SpanStatus, value),
+            ("span", _) => Self::Own(OwnColumn::SpanType, value),
+            ("assessment", "name") => Self::Own(OwnColumn::AssessmentName, value),
+            ("assessment", _) => Self::Own(OwnColumn::AssessmentType, value),
+            _ => Self::Trace(text(TraceText::Status, value)),
         })
     }
+}
+
+fn metadata(key: &str, value: String) -> TracePredicate {
+    match Usage::of_metadata(key) {
+        Some(usage) => TracePredicate::Usage(usage, usage.is(&value)),
+        None if key == SESSION => TracePredicate::Text(TraceText::Session, is(value)),
+        None if key == SOURCE_RUN => TracePredicate::Run(value),
+        None => TracePredicate::Metadata(key.to_owned(), is(value)),
+    }
+}
+
+fn is(value: String) -> TraceTest {
+    TraceTest::Value(TextMatch::Text(TextTest { op: TextOp::Eq, value }))
 }
 
 /// Returns the view, what of it is asked, and the key, which is empty where none is wanted.
@@ -92,7 +111,7 @@ fn identifier(text: &str) -> Result<(&'static str, &'static str, &str)> {
     let (Some(view), Some(entity), key) = (parts.next(), parts.next(), parts.next()) else {
         return Err(Error::invalid(format!(
             "Invalid identifier {}. Columns should be specified as 'trace.<key>', 'span.<key>', 'assessment.<key>'.",
-            crate::domain::python::repr(text)
+            repr(text)
         )));
     };
     let view = view.strip_prefix('`').and_then(|inside| inside.strip_suffix('`')).unwrap_or(view);
@@ -105,7 +124,7 @@ fn identifier(text: &str) -> Result<(&'static str, &'static str, &str)> {
         let names: Vec<&str> = entities.iter().map(|(name, _)| *name).collect();
         return Err(Error::invalid(format!(
             "Invalid entity '{entity}' specified for view type '{view}'. Valid entities are {}",
-            crate::domain::python::list(&names)
+            list(&names)
         )));
     };
     match key {
@@ -135,18 +154,26 @@ fn value(entity: &str, right: Option<Operand<'_>>) -> Result<String> {
 mod tests {
     use super::*;
 
+    use TracePredicate as Predicate;
+
+    fn trace(predicate: Predicate) -> MetricFilter {
+        MetricFilter::Trace(predicate)
+    }
+
     #[test]
     fn filters_are_read_as_stock_reads_them() {
         for (filter, want) in [
-            ("trace.status = 'OK'", MetricFilter::TraceStatus("OK".into())),
-            ("trace.status = \"OK\"", MetricFilter::TraceStatus("OK".into())),
-            ("trace.tag.a.b = 'x'", MetricFilter::TraceTag("a.b".into(), "x".into())),
+            ("trace.status = 'OK'", trace(Predicate::Text(TraceText::Status, is("OK".into())))),
+            ("trace.status = \"OK\"", trace(Predicate::Text(TraceText::Status, is("OK".into())))),
+            ("trace.tag.a.b = 'x'", trace(Predicate::Tag("a.b".into(), is("x".into())))),
+            ("trace.tag.mlflow.traceName = 'x'", trace(Predicate::Text(TraceText::Name, is("x".into())))),
+            ("trace.metadata.`mlflow.sourceRun` = \"r\"", trace(Predicate::Run("r".into()))),
             (
-                "trace.metadata.`mlflow.sourceRun` = \"r\"",
-                MetricFilter::TraceMetadata("mlflow.sourceRun".into(), "r".into()),
+                "trace.metadata.mlflow.trace.session = 's'",
+                trace(Predicate::Text(TraceText::Session, is("s".into()))),
             ),
-            ("span.type = 'TOOL'", MetricFilter::Span(MetricSpan::Type, "TOOL".into())),
-            ("assessment.name = 'a'", MetricFilter::Assessment(MetricAssessment::Name, "a".into())),
+            ("span.type = 'TOOL'", MetricFilter::Own(OwnColumn::SpanType, "TOOL".into())),
+            ("assessment.name = 'a'", MetricFilter::Own(OwnColumn::AssessmentName, "a".into())),
         ] {
             assert_eq!(MetricFilter::parse(filter).unwrap(), want, "{filter}");
         }

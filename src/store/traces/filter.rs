@@ -1,0 +1,222 @@
+//! What a [`TraceFilter`] asks, as conditions on a row `t` of `trace_info`. Each asks other tables by look-ups of their
+//! keys, so that no trace comes twice and traces can be read in their order until a page is full.
+
+use crate::domain::python::json_string;
+use crate::search::traces::{
+    AssessmentKind, AssessmentTest, SpanColumn, SpanPredicate, TextMatch, TraceFilter, TracePredicate,
+    TraceTest, TraceText, TraceTime, Usage, UsageTest,
+};
+use crate::search::{Membership, Number};
+use crate::store::predicate::{Column, Search, number_op};
+
+/// Adds the condition that a trace is in one of the experiments.
+pub(super) fn in_experiments<ST>(search: &mut Search<ST>, column: &'static str, experiments: &[i32]) {
+    search.sql(column);
+    match experiments {
+        // One alone lets both databases read the index in order.
+        [id] => search.sql(" = ").integer(*id),
+        ids => search.ids(Membership::In, ids),
+    };
+}
+
+/// Adds what `filter` asks, every condition behind an AND. The traces of a session are looked for in `experiments`.
+///
+/// Upstream: `_get_filter_clauses_for_search_traces`, `SqlAlchemyStore._apply_trace_filter_clauses`.
+pub(super) fn restrict<ST>(search: &mut Search<ST>, filter: &TraceFilter, experiments: &[i32]) {
+    for predicate in &filter.predicates {
+        search.sql(" AND ");
+        self::predicate(search, predicate, experiments);
+    }
+    if !filter.span.is_empty() {
+        spans(search, &filter.span, filter.span_since_ms);
+    }
+}
+
+/// Adds the condition that a trace was made in a run or is linked to it.
+///
+/// Indexes: stock's of associations by their destination and the primary key of the metadata.
+fn of_run<ST>(search: &mut Search<ST>, run: &str) {
+    search.sql("(EXISTS (SELECT 1 FROM trace_request_metadata k WHERE k.request_id = t.request_id");
+    search.sql(" AND k.key = 'mlflow.sourceRun' AND k.value = ").text(run);
+    search.sql(
+        ") OR t.request_id IN (SELECT e.source_id FROM entity_associations e WHERE e.source_type = 'trace' AND e.destination_type = 'run' \
+         AND e.destination_id = ",
+    );
+    search.text(run).sql("))");
+}
+
+fn predicate<ST>(search: &mut Search<ST>, predicate: &TracePredicate, experiments: &[i32]) {
+    match predicate {
+        TracePredicate::Time(column, op, value) => {
+            search.sql(time_column(*column)).sql(number_op(*op)).number(*value);
+        }
+        TracePredicate::Text(column, test) => text(search, text_column(*column), test),
+        TracePredicate::Tag(key, test) => key_test(search, "trace_tags", key, test),
+        TracePredicate::Metadata(key, test) => key_test(search, "trace_request_metadata", key, test),
+        TracePredicate::Usage(usage, test) => self::usage(search, *usage, test),
+        TracePredicate::Run(run) => of_run(search, run),
+        TracePredicate::Prompt(version) => {
+            search.sql("t.request_id IN (SELECT e.source_id FROM entity_associations e WHERE e.source_type = 'trace' \
+                AND e.destination_type = 'prompt_version' AND e.destination_id = ");
+            search.text(version).sql(")");
+        }
+        TracePredicate::Issue(id) => {
+            search.sql(
+                "EXISTS (SELECT 1 FROM assessments a WHERE a.trace_id = t.request_id AND \
+                a.assessment_type = 'issue' AND a.name = ",
+            );
+            search.text(id).sql(")");
+        }
+        TracePredicate::Assessment { kind, name, test } => assessment(search, *kind, name, test, experiments),
+    }
+}
+
+fn text<ST>(search: &mut Search<ST>, column: &'static str, test: &TraceTest) {
+    match test {
+        TraceTest::Value(test) => text_match(search, column, test),
+        TraceTest::Present => _ = search.sql(column).sql(" IS NOT NULL"),
+        TraceTest::Absent => _ = search.sql(column).sql(" IS NULL"),
+    }
+}
+
+/// Adds a comparison of a text.
+fn text_match<ST>(search: &mut Search<ST>, column: &'static str, test: &TextMatch) {
+    match test {
+        TextMatch::Text(test) => search.text_test(Column::Of(column), test),
+        TextMatch::List(membership, values) => search.sql(column).texts(*membership, values),
+        TextMatch::Regex(pattern) => search.regex(column, pattern),
+    };
+}
+
+fn key_test<ST>(search: &mut Search<ST>, table: &'static str, key: &str, test: &TraceTest) {
+    search.sql(if *test == TraceTest::Absent {
+        "NOT EXISTS (SELECT 1 FROM "
+    } else {
+        "EXISTS (SELECT 1 FROM "
+    });
+    search.sql(table).sql(" k WHERE k.request_id = t.request_id AND k.key = ").text(key);
+    if let TraceTest::Value(test) = test {
+        text_match(search.sql(" AND "), "k.value", test);
+    }
+    search.sql(")");
+}
+
+/// What is kept as numbers is compared number by number.
+///
+/// Upstream: `get_trace_analytics_metadata_filter`.
+fn usage<ST>(search: &mut Search<ST>, usage: Usage, test: &UsageTest) {
+    match test {
+        UsageTest::Present => is_used(search, usage),
+        UsageTest::Absent => is_used(search.sql("NOT "), usage),
+        UsageTest::Is(None) => _ = search.sql("1 = 0"),
+        UsageTest::IsNot(None) => is_used(search, usage),
+        UsageTest::Is(Some(numbers)) => is_usage(search, usage, numbers),
+        UsageTest::IsNot(Some(numbers)) => {
+            is_used(search, usage);
+            is_usage(search.sql(" AND NOT "), usage, numbers);
+        }
+    }
+}
+
+fn is_used<ST>(search: &mut Search<ST>, usage: Usage) {
+    for (index, column) in usage.columns().iter().enumerate() {
+        search.sql(if index == 0 { "(t." } else { " OR t." }).sql(column).sql(" IS NOT NULL");
+    }
+    search.sql(")");
+}
+
+fn is_usage<ST>(search: &mut Search<ST>, usage: Usage, numbers: &[Option<Number>]) {
+    for (index, (column, number)) in usage.columns().iter().zip(numbers).enumerate() {
+        search.sql(if index == 0 { "(t." } else { " AND t." }).sql(column);
+        match number {
+            // With a check for NULL it can be negated.
+            Some(number) => search.sql(" IS NOT NULL AND t.").sql(column).sql(" = ").number(*number),
+            None => search.sql(" IS NULL"),
+        };
+    }
+    search.sql(")");
+}
+
+/// Index: the primary key of spans. The sum keeps SQLite from the indexes that begin with the experiment, through which
+/// it would read all spans of a type for every trace.
+fn spans<ST>(search: &mut Search<ST>, predicates: &[SpanPredicate], since_ms: Option<i64>) {
+    search.sql(
+        " AND EXISTS (SELECT 1 FROM spans s WHERE s.trace_id = t.request_id AND s.experiment_id + 0 = t.experiment_id",
+    );
+    if let Some(since) = since_ms {
+        search.sql(" AND s.start_time_unix_nano >= ").bigint(since.saturating_mul(1_000_000));
+    }
+    for predicate in predicates {
+        let column = match predicate.column {
+            SpanColumn::Name => "s.name",
+            SpanColumn::Type => "s.type",
+            SpanColumn::Status => "s.status",
+            SpanColumn::Content => "s.content",
+        };
+        text_match(search.sql(" AND "), column, &predicate.test);
+    }
+    search.sql(")");
+}
+
+/// An assessment that says so counts for all traces of its session.
+///
+/// Upstream: `_get_session_scoped_trace_ids`.
+fn assessment<ST>(
+    search: &mut Search<ST>,
+    kind: AssessmentKind,
+    name: &str,
+    test: &AssessmentTest,
+    experiments: &[i32],
+) {
+    search.sql(if *test == AssessmentTest::Absent { "NOT (" } else { "(" });
+    search.sql("EXISTS (SELECT 1 FROM assessments a WHERE a.trace_id = t.request_id");
+    assessed(search, kind, name, test);
+    search.sql(
+        ") OR t.session_id IS NOT NULL AND t.session_id IN (SELECT o.session_id FROM trace_info o \
+        JOIN assessments a ON a.trace_id = o.request_id WHERE ",
+    );
+    in_experiments(search, "o.experiment_id", experiments);
+    assessed(search.sql(" AND o.session_id IS NOT NULL"), kind, name, test);
+    search.sql(" AND a.assessment_metadata LIKE '%\"mlflow.trace.session\":%'))");
+}
+
+fn assessed<ST>(search: &mut Search<ST>, kind: AssessmentKind, name: &str, test: &AssessmentTest) {
+    search.sql(match kind {
+        AssessmentKind::Feedback => " AND a.assessment_type = 'feedback' AND a.valid AND a.name = ",
+        AssessmentKind::Expectation => " AND a.assessment_type = 'expectation' AND a.valid AND a.name = ",
+    });
+    search.text(name);
+    match test {
+        AssessmentTest::Present | AssessmentTest::Absent => {}
+        AssessmentTest::Is(value) => {
+            search.sql(" AND a.value IN (").text(value).sql(", ").text(&json_string(value)).sql(")");
+        }
+        AssessmentTest::IsNot(value) => {
+            search.sql(" AND a.value NOT IN (").text(value).sql(", ").text(&json_string(value)).sql(")");
+        }
+        AssessmentTest::Like(test) => text_match(search.sql(" AND "), "a.value", test),
+        AssessmentTest::Number(op, value) => {
+            search.sql(" AND a.is_numeric_value AND a.aggregate_value").sql(number_op(*op)).number(*value);
+        }
+    }
+}
+
+/// Returns the column of a time or a duration.
+pub(super) const fn time_column(column: TraceTime) -> &'static str {
+    match column {
+        TraceTime::Start => "t.timestamp_ms",
+        TraceTime::Duration => "t.execution_time_ms",
+        TraceTime::End => "(t.timestamp_ms + COALESCE(t.execution_time_ms, 0))",
+    }
+}
+
+/// Returns the column of a text.
+pub(super) const fn text_column(column: TraceText) -> &'static str {
+    match column {
+        TraceText::Id => "t.request_id",
+        TraceText::ClientId => "t.client_request_id",
+        TraceText::Status => "t.status",
+        TraceText::Name => "t.trace_name",
+        TraceText::Session => "t.session_id",
+    }
+}
