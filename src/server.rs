@@ -21,6 +21,7 @@ use crate::api::state::AppState;
 use crate::artifacts::{Artifacts, Settings};
 use crate::config::{Config, SqliteSynchronous};
 
+use crate::domain::trace::prices::Prices;
 use crate::store::uri::DatabaseUri;
 use crate::store::{Store, StoreSettings, migrate};
 use crate::webhooks::Webhooks;
@@ -127,7 +128,10 @@ pub async fn open_state(config: Config) -> Result<AppState> {
     if let Some(metrics) = &metrics {
         metrics.add(webhooks.counters())?;
     }
-    Ok(AppState { store, webhooks, artifacts, limits: config.limits.clone(), metrics, config })
+    let prices =
+        config.ui_dir.as_deref().map(|ui| Prices::read(&ui.join("model_catalog"))).unwrap_or_default();
+    let limits = config.limits.clone();
+    Ok(AppState { store, webhooks, artifacts, limits, prices: Arc::new(prices), metrics, config })
 }
 
 fn store_settings(config: &Config) -> StoreSettings {

@@ -1,6 +1,7 @@
 //! HTTP. Handlers are thin: extract, validate, one call, reply. Here is every route, by resource.
 
 pub mod artifacts;
+pub mod assessments;
 pub mod datasets;
 pub mod direct;
 mod downloads;
@@ -15,6 +16,7 @@ pub mod mcp_servers;
 pub mod metrics;
 pub mod middleware;
 pub mod model_versions;
+pub mod otlp;
 pub mod registered_models;
 pub mod reply;
 mod route;
@@ -23,6 +25,7 @@ pub mod state;
 pub mod system;
 #[cfg(test)]
 mod testing;
+pub mod trace_files;
 pub mod trace_metrics;
 pub mod trace_search;
 pub mod traces;
@@ -41,6 +44,8 @@ pub fn routes(config: &Config, routes: &mut ServiceConfig) {
     if config.expose_prometheus {
         routes.service(at("/metrics").get(system::get_metrics));
     }
+    // As stock has it, whatever the prefix.
+    routes.service(at("/v1/traces").post(otlp::export_traces));
     if config.static_prefix.is_empty() {
         below_prefix(config, routes);
         return;
@@ -70,11 +75,58 @@ fn below_prefix(config: &Config, routes: &mut ServiceConfig) {
         .service(at("/").get(ui::get_index));
 }
 
+/// Traces. The searches stand before the route that takes any word for an id.
+fn trace_routes(routes: &mut ServiceConfig) {
+    routes
+        .service(at("/3.0/mlflow/traces").post(traces::start_trace_v3))
+        .service(at("/3.0/mlflow/traces/search").post(trace_search::search_traces_v3))
+        .service(at("/3.0/mlflow/traces/metrics").post(trace_metrics::query_trace_metrics))
+        .service(
+            at("/3.0/mlflow/traces/calculate-filter-correlation")
+                .post(trace_metrics::calculate_trace_filter_correlation),
+        )
+        .service(at("/3.0/mlflow/traces/get").get(traces::get_trace))
+        .service(at("/3.0/mlflow/traces/batchGet").get(traces::batch_get_traces))
+        .service(at("/3.0/mlflow/traces/batchGetInfos").post(traces::batch_get_trace_infos))
+        .service(at("/3.0/mlflow/traces/delete-traces").post(traces::delete_traces))
+        .service(at("/3.0/mlflow/traces/{trace_id}").get(traces::get_trace_info))
+        .service(
+            at("/3.0/mlflow/traces/{trace_id}/tags")
+                .patch(traces::set_trace_tag_v3)
+                .delete(traces::delete_trace_tag_v3),
+        )
+        .service(at("/3.0/mlflow/traces/{trace_id}/assessments").post(assessments::create_assessment))
+        .service(
+            at("/3.0/mlflow/traces/{trace_id}/assessments/{assessment_id}")
+                .get(assessments::get_assessment)
+                .patch(assessments::update_assessment)
+                .delete(assessments::delete_assessment),
+        );
+}
+
+/// Traces as the second version of the interface has them, and what only it has.
+fn deprecated_trace_routes(routes: &mut ServiceConfig) {
+    routes
+        .service(at("/traces").get(trace_search::search_traces).post(traces::start_trace))
+        .service(at("/traces/delete-traces").post(traces::delete_traces))
+        .service(at("/traces/link-to-run").post(traces::link_traces_to_run))
+        .service(at("/traces/link-prompts").post(traces::link_prompts_to_trace))
+        .service(at("/traces/{request_id}/info").get(traces::get_trace_info_v2))
+        .service(at("/traces/{request_id}").patch(traces::end_trace))
+        .service(
+            at("/traces/{request_id}/tags")
+                .patch(traces::set_trace_tag)
+                .delete(traces::delete_trace_tag),
+        );
+}
+
 /// The routes under `/ajax-api` only: the user interface asks them.
 fn ajax_api(routes: &mut ServiceConfig) {
     routes
         .service(at("/2.0/mlflow/experiments/search-datasets").post(datasets::search_datasets))
         .service(at("/2.0/mlflow/metrics/get-history-bulk").get(metrics::get_metric_history_bulk))
+        .service(at("/2.0/mlflow/get-trace-artifact").get(trace_files::get_trace_artifact))
+        .service(at("/3.0/mlflow/get-trace-artifact").get(trace_files::get_trace_artifact))
         .service(at("/2.0/mlflow/upload-artifact").post(artifacts::upload_artifact))
         .service(
             at("/2.0/mlflow/logged-models/{model_id}/artifacts/files")
@@ -103,7 +155,7 @@ fn api(routes: &mut ServiceConfig) {
                 .configure(registered_models)
                 .configure(model_versions)
                 .configure(webhook_routes)
-                .service(at("/traces").get(trace_search::search_traces))
+                .configure(deprecated_trace_routes)
                 .service(at("/artifacts/list").get(artifacts::list_artifacts))
                 .service(at("/artifacts/presigned-download-url").post(direct::create_presigned_download_url))
                 .service(at("/artifacts/presigned-upload-url").post(direct::create_presigned_upload_url)),
@@ -113,14 +165,7 @@ fn api(routes: &mut ServiceConfig) {
                 .service(at("/artifacts").get(artifacts::list_proxied_artifacts))
                 .configure(artifact_files),
         )
-        .service(at("/3.0/mlflow/traces/batchGetInfos").post(traces::batch_get_trace_infos))
-        .service(at("/3.0/mlflow/traces/search").post(trace_search::search_traces_v3))
-        .service(at("/3.0/mlflow/traces/metrics").post(trace_metrics::query_trace_metrics))
-        .service(
-            at("/3.0/mlflow/traces/calculate-filter-correlation")
-                .post(trace_metrics::calculate_trace_filter_correlation),
-        )
-        .service(at("/3.0/mlflow/traces/{trace_id}").get(traces::get_trace_info))
+        .configure(trace_routes)
         .service(at("/3.0/mlflow/scorers/list").get(traces::list_scorers))
         .service(scope("/3.0/mlflow/datasets").configure(evaluation_dataset_routes))
         .configure(unavailable::api_routes)

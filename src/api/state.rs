@@ -7,6 +7,7 @@ use actix_web::web::Data;
 use super::middleware::metrics::Metrics;
 use crate::artifacts::Artifacts;
 use crate::config::Config;
+use crate::domain::trace::prices::Prices;
 use crate::domain::validate::Limits;
 use crate::store::Store;
 use crate::webhooks::Webhooks;
@@ -24,6 +25,8 @@ pub struct AppState {
     pub artifacts: Artifacts,
     /// The limits on what clients may send.
     pub limits: Limits,
+    /// What models cost.
+    pub prices: Arc<Prices>,
     /// What is counted for Prometheus, if anything is.
     pub metrics: Option<Arc<Metrics>>,
     /// The settings.

@@ -41,5 +41,5 @@ pub(crate) fn state_with(store: Store, artifacts: Artifacts) -> Data<AppState> {
     let (store, config) = (Arc::new(store), Config::default());
     let webhooks = Webhooks::new(Arc::clone(&store), config.webhooks.clone()).unwrap();
     let (webhooks, limits) = (Arc::new(webhooks), Limits::default());
-    Data::new(AppState { store, webhooks, artifacts, limits, metrics: None, config })
+    Data::new(AppState { store, webhooks, artifacts, limits, prices: Arc::default(), metrics: None, config })
 }

@@ -3,6 +3,7 @@
 
 pub mod json;
 pub mod loose;
+pub mod otlp;
 pub mod parse;
 pub mod well_known;
 

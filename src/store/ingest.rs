@@ -1,5 +1,5 @@
-//! The write path of what training loops log. On PostgreSQL one thread takes what has queued up while the
-//! last commit ran and writes it as one statement or one transaction; a request is answered only after that is
+//! The write path of what training loops log and of spans. On PostgreSQL one thread of each takes what has queued up
+//! while the last commit ran and writes it as one statement or one transaction; a request is answered only after that is
 //! committed. A lone request goes at once: nothing waits for a timer. A request that is refused fails alone.
 //!
 //! On SQLite the writing thread does this for every kind of write (see `doors.rs`).
@@ -13,29 +13,39 @@ use tracing::{Span, warn};
 use super::conn::{Access, Conn, ConnSettings};
 use super::doors::{Queue, Session};
 use super::runs::log::{Verdict, has_only_metrics, log_batches, log_metrics_only};
+use super::traces::spans::log_spans_of_each;
 use super::uri::DatabaseUri;
 use super::{Store, gone};
 use crate::domain::run::NewBatch;
+use crate::domain::trace::span::NewSpans;
 use crate::domain::{Error, ErrorCode, Result};
 
 /// The most requests in one group.
 const GROUP_REQUESTS: usize = 512;
-/// A group that has this many metrics takes no more, so that the first of its requests need not wait long.
-const GROUP_METRICS: usize = 10_000;
+/// A group that has this many metrics or spans takes no more, so that the first of its requests need not wait long.
+const GROUP_ROWS: usize = 10_000;
+
+/// What one request brings, of which many are written at once.
+pub(super) trait Logged: Send + Sized + 'static {
+    /// Returns how many rows it brings.
+    fn rows(&self) -> usize;
+    /// Writes what several requests bring and returns a verdict for each.
+    fn write(session: &mut Session, all: &[&Self]) -> Result<Vec<Verdict>>;
+}
 
 /// A request that waits to be written.
-pub(super) struct Waiting {
-    batch: NewBatch,
+pub(super) struct Waiting<W> {
+    work: W,
     reply: oneshot::Sender<Verdict>,
     span: Span,
 }
 
-/// Starts the thread that writes what is logged.
-pub(super) fn start(
+/// Starts the thread that writes one kind of what is logged.
+pub(super) fn start<W: Logged>(
     uri: &Arc<DatabaseUri>,
     settings: &Arc<ConnSettings>,
     capacity: usize,
-) -> Result<Queue<Waiting>> {
+) -> Result<Queue<Waiting<W>>> {
     let (uri, settings) = (Arc::clone(uri), Arc::clone(settings));
     Queue::start("ingest", 1, capacity, move |queue| {
         let mut session = Session::new(&uri, Access::Write, &settings);
@@ -58,9 +68,49 @@ impl Store {
             return self.write(move |conn| log_one(conn, &batch)).await;
         };
         refuse_nul(&batch)?;
-        let (reply, answer) = oneshot::channel();
-        ingest.submit(Waiting { batch, reply, span: Span::current() })?;
-        answer.await.map_err(gone)?
+        submit(ingest, batch).await
+    }
+
+    /// Stores the spans of one request: all of them or none. Returns after the commit. Sending the same once more
+    /// changes nothing.
+    ///
+    /// # Errors
+    /// `RESOURCE_DOES_NOT_EXIST` for an unknown experiment, `INVALID_STATE` for traces whose spans are not kept in the
+    /// database, `TEMPORARILY_UNAVAILABLE` when the queue is full.
+    pub async fn log_spans(&self, spans: NewSpans) -> Result<()> {
+        let Some(ingest) = &self.span_ingest else {
+            return self.write(move |conn| log_spans_of_each(conn, &[&spans])?.into_iter().collect()).await;
+        };
+        submit(ingest, spans).await
+    }
+}
+
+async fn submit<W: Logged>(ingest: &Queue<Waiting<W>>, work: W) -> Result<()> {
+    let (reply, answer) = oneshot::channel();
+    ingest.submit(Waiting { work, reply, span: Span::current() })?;
+    answer.await.map_err(gone)?
+}
+
+impl Logged for NewBatch {
+    fn rows(&self) -> usize {
+        self.metrics.len()
+    }
+
+    fn write(session: &mut Session, all: &[&Self]) -> Result<Vec<Verdict>> {
+        if all.iter().all(|b| has_only_metrics(b)) {
+            return session.read(&|conn: &mut Conn| log_metrics_only(conn, all));
+        }
+        session.write(&|conn: &mut Conn| log_batches(conn, all))
+    }
+}
+
+impl Logged for NewSpans {
+    fn rows(&self) -> usize {
+        self.len()
+    }
+
+    fn write(session: &mut Session, all: &[&Self]) -> Result<Vec<Verdict>> {
+        session.write(&|conn: &mut Conn| log_spans_of_each(conn, all))
     }
 }
 
@@ -78,21 +128,21 @@ fn refuse_nul(batch: &NewBatch) -> Result<()> {
 }
 
 /// Takes the next request and all that wait behind it, within bounds; `None` when the store is closed.
-fn next_group(queue: &Receiver<Waiting>) -> Option<Vec<Waiting>> {
+fn next_group<W: Logged>(queue: &Receiver<Waiting<W>>) -> Option<Vec<Waiting<W>>> {
     let first = queue.recv().ok()?;
-    let mut metrics = first.batch.metrics.len();
+    let mut rows = first.work.rows();
     let mut group = vec![first];
-    while group.len() < GROUP_REQUESTS && metrics < GROUP_METRICS {
+    while group.len() < GROUP_REQUESTS && rows < GROUP_ROWS {
         let Ok(next) = queue.try_recv() else { break };
-        metrics += next.batch.metrics.len();
+        rows += next.work.rows();
         group.push(next);
     }
     Some(group)
 }
 
-fn write_group(session: &mut Session, group: Vec<Waiting>) {
-    let batches: Vec<&NewBatch> = group.iter().map(|w| &w.batch).collect();
-    let verdicts = match write_batches(session, &batches) {
+fn write_group<W: Logged>(session: &mut Session, group: Vec<Waiting<W>>) {
+    let all: Vec<&W> = group.iter().map(|w| &w.work).collect();
+    let verdicts = match W::write(session, &all) {
         Ok(verdicts) => verdicts,
         // The database is away: that is true of every request.
         Err(e) if e.code == ErrorCode::TemporarilyUnavailable || group.len() == 1 => {
@@ -101,7 +151,7 @@ fn write_group(session: &mut Session, group: Vec<Waiting>) {
         // One request poisons the group in a way that was not foreseen: each for itself.
         Err(e) => {
             warn!(error = %e, cause = ?e.source, requests = group.len(), "writing a group's requests one by one");
-            batches.iter().map(|batch| write_alone(session, batch)).collect()
+            all.iter().map(|work| write_alone(session, *work)).collect()
         }
     };
     for (waiting, verdict) in group.into_iter().zip(verdicts) {
@@ -111,17 +161,8 @@ fn write_group(session: &mut Session, group: Vec<Waiting>) {
     }
 }
 
-fn write_batches(session: &mut Session, batches: &[&NewBatch]) -> Result<Vec<Verdict>> {
-    if batches.iter().all(|b| has_only_metrics(b)) {
-        return session.read(&|conn: &mut Conn| log_metrics_only(conn, batches));
-    }
-    session.write(&|conn: &mut Conn| log_batches(conn, batches))
-}
-
-fn write_alone(session: &mut Session, batch: &NewBatch) -> Verdict {
-    write_batches(session, &[batch])?
-        .pop()
-        .unwrap_or_else(|| Err(Error::internal("a batch without a verdict")))
+fn write_alone<W: Logged>(session: &mut Session, work: &W) -> Verdict {
+    W::write(session, &[work])?.pop().unwrap_or_else(|| Err(Error::internal("a request without a verdict")))
 }
 
 /// The error goes to the first with its cause, to the others without.

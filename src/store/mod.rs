@@ -35,6 +35,8 @@ use crossbeam_channel::Receiver;
 use tokio::sync::{Notify, oneshot};
 use tracing::Span;
 
+use crate::domain::run::NewBatch;
+use crate::domain::trace::span::NewSpans;
 use crate::domain::webhook::fernet::FernetKey;
 use crate::domain::{Error, Result};
 pub use crate::each;
@@ -77,7 +79,9 @@ pub struct Store {
     /// Only on SQLite, which has one writer.
     writes: Option<Queue<Box<dyn GroupedWrite>>>,
     /// Only on PostgreSQL: what is logged to runs.
-    ingest: Option<Queue<ingest::Waiting>>,
+    ingest: Option<Queue<ingest::Waiting<NewBatch>>>,
+    /// Only on PostgreSQL: spans.
+    span_ingest: Option<Queue<ingest::Waiting<NewSpans>>>,
     webhook_key: FernetKey,
     keeps_deliveries: bool,
     /// Told whenever a delivery to a webhook was queued.
@@ -90,9 +94,12 @@ impl Store {
     pub fn open(uri: DatabaseUri, artifact_root: String, settings: &StoreSettings) -> Result<Self> {
         let dialect = uri.dialect();
         let (uri, conn) = (Arc::new(uri), Arc::new(settings.conn.clone()));
-        let ingest = match dialect {
-            Dialect::Postgres => Some(ingest::start(&uri, &conn, settings.queue)?),
-            Dialect::Sqlite => None,
+        let (ingest, span_ingest) = match dialect {
+            Dialect::Postgres => (
+                Some(ingest::start(&uri, &conn, settings.queue)?),
+                Some(ingest::start(&uri, &conn, settings.queue)?),
+            ),
+            Dialect::Sqlite => (None, None),
         };
         let session = move |access| Session::new(&uri, access, &conn);
         let writes = match dialect {
@@ -112,6 +119,7 @@ impl Store {
             tasks,
             writes,
             ingest,
+            span_ingest,
             webhook_key: settings.webhook_key.clone().map_or_else(FernetKey::random, Ok)?,
             keeps_deliveries: settings.keeps_deliveries,
             announced: Notify::new(),
@@ -128,6 +136,7 @@ impl Store {
         self.tasks.len()
             + self.writes.as_ref().map_or(0, Queue::len)
             + self.ingest.as_ref().map_or(0, Queue::len)
+            + self.span_ingest.as_ref().map_or(0, Queue::len)
     }
 
     /// Runs `f` on a reading connection, outside a transaction. `f` may run more than once: after the

@@ -7,7 +7,7 @@ use diesel::backend::Backend;
 use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::serialize::ToSql;
-use diesel::sql_types::{Array, BigInt, Bool, Double, HasSqlType, Text};
+use diesel::sql_types::{Array, BigInt, Bool, Double, HasSqlType, Integer, Nullable, Text};
 use diesel::sqlite::Sqlite;
 use diesel::{PgConnection, QueryResult, RunQueryDsl, SqliteConnection};
 
@@ -17,12 +17,19 @@ pub(super) enum Bind<'a> {
     Text(&'a str),
     Double(f64),
     BigInt(i64),
+    Int(i32),
     Bool(bool),
+    OptText(Option<&'a str>),
+    OptDouble(Option<f64>),
+    OptBigInt(Option<i64>),
     /// PostgreSQL only, like the other lists.
     Texts(&'a [&'a str]),
     Doubles(&'a [f64]),
     BigInts(&'a [i64]),
     Bools(&'a [bool]),
+    OptTexts(&'a [Option<&'a str>]),
+    OptDoubles(&'a [Option<f64>]),
+    OptBigInts(&'a [Option<i64>]),
 }
 
 /// A statement whose `?` take `binds` in their order, and whose rows have the SQL type `ST`.
@@ -62,17 +69,27 @@ fn wrong(what: &'static str) -> diesel::result::Error {
 /// Pushes a bind that both databases know; `false` is returned for the others.
 fn push_common<'b, DB>(bind: &'b Bind<'b>, mut out: AstPass<'_, 'b, DB>) -> QueryResult<bool>
 where
-    DB: Backend + HasSqlType<Text> + HasSqlType<Double> + HasSqlType<BigInt> + HasSqlType<Bool>,
+    DB: Backend
+        + HasSqlType<Text>
+        + HasSqlType<Double>
+        + HasSqlType<BigInt>
+        + HasSqlType<Integer>
+        + HasSqlType<Bool>,
     str: ToSql<Text, DB>,
     f64: ToSql<Double, DB>,
     i64: ToSql<BigInt, DB>,
+    i32: ToSql<Integer, DB>,
     bool: ToSql<Bool, DB>,
 {
     match bind {
         Bind::Text(v) => out.push_bind_param::<Text, str>(v)?,
         Bind::Double(v) => out.push_bind_param::<Double, f64>(v)?,
         Bind::BigInt(v) => out.push_bind_param::<BigInt, i64>(v)?,
+        Bind::Int(v) => out.push_bind_param::<Integer, i32>(v)?,
         Bind::Bool(v) => out.push_bind_param::<Bool, bool>(v)?,
+        Bind::OptText(v) => out.push_bind_param::<Nullable<Text>, Option<&'b str>>(v)?,
+        Bind::OptDouble(v) => out.push_bind_param::<Nullable<Double>, Option<f64>>(v)?,
+        Bind::OptBigInt(v) => out.push_bind_param::<Nullable<BigInt>, Option<i64>>(v)?,
         _ => return Ok(false),
     }
     Ok(true)
@@ -85,6 +102,9 @@ impl<ST> QueryFragment<Pg> for Statement<'_, ST> {
             Bind::Doubles(v) => out.push_bind_param::<Array<Double>, [f64]>(v),
             Bind::BigInts(v) => out.push_bind_param::<Array<BigInt>, [i64]>(v),
             Bind::Bools(v) => out.push_bind_param::<Array<Bool>, [bool]>(v),
+            Bind::OptTexts(v) => out.push_bind_param::<Array<Nullable<Text>>, [Option<&'b str>]>(v),
+            Bind::OptDoubles(v) => out.push_bind_param::<Array<Nullable<Double>>, [Option<f64>]>(v),
+            Bind::OptBigInts(v) => out.push_bind_param::<Array<Nullable<BigInt>>, [Option<i64>]>(v),
             one => push_common(one, out).map(|_known| ()),
         })
     }

@@ -2,9 +2,20 @@
 //!
 //! Upstream: `mlflow.tracing.constant`, `mlflow.store.tracking.utils.trace_analytics`.
 
+pub mod assessment;
+pub mod attributes;
+pub mod delete;
+pub mod dialects;
+pub mod info;
+pub mod preview;
+pub mod prices;
+pub mod span;
+pub mod stored;
+pub mod usage;
 mod v2;
 
-use super::python;
+use super::validate::{self, LongValues};
+use super::{Result, python};
 
 /// The tag with a trace's name, which a column holds.
 pub const TRACE_NAME: &str = "mlflow.traceName";
@@ -14,6 +25,41 @@ pub const SESSION: &str = "mlflow.trace.session";
 pub const TOKEN_USAGE: &str = "mlflow.trace.tokenUsage";
 /// The metadata with what that cost, which columns hold.
 pub const COST: &str = "mlflow.trace.cost";
+
+/// The tag that says where the spans of a trace are kept.
+pub const SPANS_LOCATION: &str = "mlflow.trace.spansLocation";
+/// What that tag says of a trace whose spans are in the database.
+pub const TRACKING_STORE: &str = "TRACKING_STORE";
+/// Tags that clients cannot change.
+pub const PROTECTED_TAGS: [&str; 3] =
+    [SPANS_LOCATION, "mlflow.trace.archiveLocation", "mlflow.trace.archivalFailure"];
+/// The tag with the folder of a trace's files.
+pub const ARTIFACT_LOCATION: &str = "mlflow.artifactLocation";
+/// The metadata that says that the client has told all it knows of a trace.
+pub const INFO_FINALIZED: &str = "mlflow.trace.infoFinalized";
+/// The metadata with who asked.
+pub const USER: &str = "mlflow.trace.user";
+
+/// The attribute of a span with the tokens that its model read and wrote.
+pub const CHAT_USAGE: &str = "mlflow.chat.tokenUsage";
+/// The attribute of a span with what that cost.
+pub const LLM_COST: &str = "mlflow.llm.cost";
+
+/// The most characters of a session's id.
+pub const SESSION_LENGTH: usize = 250;
+/// The most characters of a trace's name.
+pub const TRACE_NAME_LENGTH: usize = 4096;
+
+/// Checks a tag of a trace; a value that is too long is cut.
+///
+/// # Errors
+/// `INVALID_PARAMETER_VALUE`. Upstream: `_validate_trace_tag`.
+pub fn tag(key: &str, value: String) -> Result<(String, String)> {
+    validate::key(key, "key")?;
+    validate::length("key", validate::MAX_KEY_LENGTH, key)?;
+    let value = validate::cut("value", validate::MAX_TAG_VALUE_LENGTH, value, LongValues::default())?;
+    Ok((key.to_owned(), value))
+}
 
 /// What is counted of tokens, in the order of the columns.
 pub const TOKEN_KEYS: [&str; 6] = [

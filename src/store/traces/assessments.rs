@@ -1,25 +1,225 @@
-//! Rows of assessments and how they become [`Assessment`] messages.
+//! Assessments: their life, and how rows become [`Assessment`] messages.
+
+use std::collections::BTreeMap;
 
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Nullable, Text};
 use serde::Deserialize;
 use serde_json::Value as Json;
 
+use super::columns::{Column, write_rows};
+use super::info::trace_not_found;
 use super::json_list;
+use crate::domain::time::now_ms;
+use crate::domain::trace::assessment::{AssessmentUpdate, AssessmentValue, aggregate, metadata_json};
 use crate::domain::{Error, Result, python};
 use crate::proto::assessment_source::SourceType;
 use crate::proto::expectation::SerializedValue;
 use crate::proto::well_known::{Timestamp, Value};
 use crate::proto::{Assessment, AssessmentError, AssessmentSource, Expectation, Feedback, IssueReference};
 use crate::store::conn::Conn;
+use crate::store::schema::{assessments, trace_info};
 use crate::store::statement::{Bind, statement};
+use crate::store::{Store, each};
 
 /// The most characters of a stack trace that are shown, with what stands for the beginning.
 const MAX_STACK_TRACE: usize = 10_000;
 const CUT: &str = "[Stack trace is truncated]\n...\n";
 
+impl Store {
+    /// Stores an assessment of a trace; the one that it overrides is not valid any more. One transaction.
+    ///
+    /// # Errors
+    /// `RESOURCE_DOES_NOT_EXIST` for an unknown trace, or an unknown assessment to override.
+    /// Upstream: `SqlAlchemyStore.create_assessment`.
+    pub async fn create_assessment(&self, trace_id: String, new: AssessmentValue) -> Result<Assessment> {
+        self.write(move |conn| create_in(conn, &trace_id, &new)).await
+    }
+
+    /// Returns an assessment of a trace.
+    ///
+    /// # Errors
+    /// `RESOURCE_DOES_NOT_EXIST`.
+    pub async fn get_assessment(&self, trace_id: String, id: String) -> Result<Assessment> {
+        self.read(move |conn| get_row(conn, &trace_id, &id)?.into_message()).await
+    }
+
+    /// Changes an assessment as far as `update` says. One transaction.
+    ///
+    /// # Errors
+    /// `RESOURCE_DOES_NOT_EXIST`; `INVALID_PARAMETER_VALUE` for the value of another kind of assessment.
+    /// Upstream: `SqlAlchemyStore.update_assessment`.
+    pub async fn update_assessment(
+        &self,
+        trace_id: String,
+        id: String,
+        update: AssessmentUpdate,
+    ) -> Result<Assessment> {
+        self.write(move |conn| update_in(conn, &trace_id, &id, &update)).await
+    }
+
+    /// Deletes an assessment, if it is there; the one that it overrides is valid again. One transaction.
+    ///
+    /// Upstream: `SqlAlchemyStore.delete_assessment`.
+    pub async fn delete_assessment(&self, trace_id: String, id: String) -> Result<()> {
+        self.write(move |conn| delete_in(conn, &trace_id, &id)).await
+    }
+}
+
+fn create_in(conn: &mut Conn, trace_id: &str, new: &AssessmentValue) -> Result<Assessment> {
+    // The row is locked, so that what the assessment carries along of its trace stays true.
+    let trace =
+        trace_info::table.find(trace_id).select((trace_info::experiment_id, trace_info::timestamp_ms));
+    let found: Option<(i32, i64)> = match conn {
+        Conn::Pg(c) => trace.for_no_key_update().first(c).optional()?,
+        Conn::Sqlite(c) => trace.first(c).optional()?,
+    };
+    let (experiment_id, timestamp_ms) = found.ok_or_else(|| trace_not_found(trace_id))?;
+    if let Some(overridden) = &new.overrides {
+        let other = assessments::table.find(overridden).filter(assessments::trace_id.eq(trace_id));
+        let update = diesel::update(other).set(assessments::valid.eq(false));
+        if each!(conn, c => update.execute(c))? == 0 {
+            return Err(assessment_not_found(trace_id, overridden));
+        }
+    }
+    write_assessments(conn, trace_id, std::slice::from_ref(new), experiment_id, timestamp_ms)?;
+    get_row(conn, trace_id, &new.id)?.into_message()
+}
+
+fn assessment_not_found(trace_id: &str, id: &str) -> Error {
+    Error::not_found(format!("Assessment with ID '{id}' not found for trace '{trace_id}'"))
+}
+
+/// Writes assessments of one trace.
+pub(super) fn write_assessments(
+    conn: &mut Conn,
+    trace_id: &str,
+    all: &[AssessmentValue],
+    experiment_id: i32,
+    timestamp_ms: i64,
+) -> Result<()> {
+    macro_rules! insert {
+        ($values:literal) => {
+            concat!(
+                "INSERT INTO assessments (trace_id, assessment_id, name, assessment_type, value, error, \
+                 created_timestamp, last_updated_timestamp, source_type, source_id, run_id, span_id, rationale, \
+                 overrides, assessment_metadata, experiment_id, trace_timestamp_ms, aggregate_value, is_numeric_value, \
+                 valid) ",
+                $values,
+                " ON CONFLICT (assessment_id) DO UPDATE SET trace_id = excluded.trace_id, name = excluded.name, \
+                 assessment_type = excluded.assessment_type, value = excluded.value, error = excluded.error, \
+                 last_updated_timestamp = excluded.last_updated_timestamp, rationale = excluded.rationale, \
+                 assessment_metadata = excluded.assessment_metadata, aggregate_value = excluded.aggregate_value, \
+                 is_numeric_value = excluded.is_numeric_value"
+            )
+        };
+    }
+    const PG: &str = insert!(
+        "SELECT n.trace, n.id, n.name, n.kind, n.value, n.error, n.created, n.updated, n.source, n.source_id, n.run, \
+         n.span, n.why, n.overrides, n.metadata, n.experiment::int, n.time, n.number, n.is_number = 1, true \
+         FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) n(trace, id, name, kind, value, error, \
+         created, updated, source, source_id, run, span, why, overrides, metadata, experiment, time, number, is_number)"
+    );
+    const SQLITE: &str = insert!("VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, true)");
+    let texts = |of: fn(&AssessmentValue) -> &str| Column::Texts(all.iter().map(of).collect());
+    let optional = |of: fn(&AssessmentValue) -> Option<&str>| Column::OptTexts(all.iter().map(of).collect());
+    let columns = [
+        Column::Texts(vec![trace_id; all.len()]),
+        texts(|a| &a.id),
+        texts(|a| &a.name),
+        texts(|a| a.kind.name()),
+        texts(|a| &a.value),
+        optional(|a| a.error.as_deref()),
+        Column::BigInts(all.iter().map(|a| a.created_ms).collect()),
+        Column::BigInts(all.iter().map(|a| a.updated_ms).collect()),
+        texts(|a| a.source_type),
+        optional(|a| a.source_id.as_deref()),
+        optional(|a| a.run_id.as_deref()),
+        optional(|a| a.span_id.as_deref()),
+        optional(|a| a.rationale.as_deref()),
+        optional(|a| a.overrides.as_deref()),
+        optional(|a| a.metadata.as_deref()),
+        Column::BigInts(vec![experiment_id.into(); all.len()]),
+        Column::BigInts(vec![timestamp_ms; all.len()]),
+        Column::OptDoubles(all.iter().map(|a| a.aggregate().0).collect()),
+        Column::BigInts(all.iter().map(|a| a.aggregate().1.into()).collect()),
+    ];
+    write_rows(conn, &columns, PG, SQLITE)?;
+    Ok(())
+}
+
+fn find_row(conn: &mut Conn, trace_id: &str, id: &str) -> Result<Option<AssessmentRow>> {
+    let found = assessments::table.find(id).filter(assessments::trace_id.eq(trace_id));
+    Ok(each!(conn, c => found.select(AssessmentRow::as_select()).first(c).optional())?)
+}
+
+fn get_row(conn: &mut Conn, trace_id: &str, id: &str) -> Result<AssessmentRow> {
+    if let Some(row) = find_row(conn, trace_id, id)? {
+        return Ok(row);
+    }
+    let trace = trace_info::table.find(trace_id).select(trace_info::request_id);
+    let found: Option<String> = each!(conn, c => trace.first(c).optional())?;
+    Err(match found {
+        Some(_) => assessment_not_found(trace_id, id),
+        None => Error::not_found(format!("Trace with request_id '{trace_id}' not found")),
+    })
+}
+
+fn update_in(conn: &mut Conn, trace_id: &str, id: &str, update: &AssessmentUpdate) -> Result<Assessment> {
+    let mut row = get_row(conn, trace_id, id)?;
+    let is = |kind: &str| row.assessment_type == kind;
+    if update.expectation.is_some() && !is("expectation") {
+        return Err(Error::invalid("Cannot update expectation value on a Feedback assessment."));
+    }
+    if update.feedback.is_some() && !is("feedback") {
+        return Err(Error::invalid("Cannot update feedback value on an Expectation assessment."));
+    }
+    if let Some((value, error)) = &update.feedback {
+        row.value.clone_from(value);
+        row.error.clone_from(error);
+    }
+    if let Some(value) = &update.expectation {
+        row.value.clone_from(value);
+    }
+    if let Some(name) = &update.name {
+        row.name.clone_from(name);
+    }
+    if update.rationale.is_some() && !is("expectation") {
+        row.rationale.clone_from(&update.rationale);
+    }
+    let mut metadata = read_metadata(row.assessment_metadata.as_deref())?;
+    metadata.extend(update.metadata.clone());
+    row.assessment_metadata = metadata_json(&metadata);
+    row.last_updated_timestamp = now_ms();
+    let (number, is_number) = aggregate(&row.value);
+    each!(conn, c => diesel::update(assessments::table.find(id))
+        .set((
+            assessments::name.eq(&row.name),
+            assessments::value.eq(&row.value),
+            assessments::error.eq(&row.error),
+            assessments::last_updated_timestamp.eq(row.last_updated_timestamp),
+            assessments::rationale.eq(&row.rationale),
+            assessments::assessment_metadata.eq(&row.assessment_metadata),
+            assessments::aggregate_value.eq(number),
+            assessments::is_numeric_value.eq(is_number),
+        ))
+        .execute(c))?;
+    row.into_message()
+}
+
+fn delete_in(conn: &mut Conn, trace_id: &str, id: &str) -> Result<()> {
+    let Some(row) = find_row(conn, trace_id, id)? else { return Ok(()) };
+    if let Some(overridden) = &row.overrides {
+        let other = diesel::update(assessments::table.find(overridden)).set(assessments::valid.eq(true));
+        each!(conn, c => other.execute(c))?;
+    }
+    each!(conn, c => diesel::delete(assessments::table.find(id)).execute(c))?;
+    Ok(())
+}
+
 /// A row of `assessments`.
-#[derive(Queryable, Debug)]
+#[derive(Queryable, Selectable, Debug)]
+#[diesel(table_name = assessments)]
 pub(super) struct AssessmentRow {
     pub(super) assessment_id: String,
     pub(super) trace_id: String,
@@ -119,10 +319,7 @@ impl AssessmentRow {
             valid: Some(self.valid),
             ..Assessment::default()
         };
-        if let Some(json) = self.assessment_metadata {
-            let metadata: serde_json::Map<String, Json> = read(&json)?;
-            message.metadata = metadata.into_iter().map(|(key, value)| (key, text_of(&value))).collect();
-        }
+        message.metadata = read_metadata(self.assessment_metadata.as_deref())?;
         let value = || {
             Value::of_text(&self.value).ok_or_else(|| Error::internal("an assessment's value is not JSON"))
         };
@@ -141,6 +338,11 @@ impl AssessmentRow {
 
 fn read<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T> {
     serde_json::from_str(json).map_err(Error::internal)
+}
+
+fn read_metadata(json: Option<&str>) -> Result<BTreeMap<String, String>> {
+    let metadata: serde_json::Map<String, Json> = json.map(read).transpose()?.unwrap_or_default();
+    Ok(metadata.into_iter().map(|(key, value)| (key, text_of(&value))).collect())
 }
 
 /// Writes a value as Python's `str` does.

@@ -118,8 +118,7 @@ impl Store {
         self.read(move |conn| {
             let mut infos = load_infos(conn, &ids)?;
             if let Some(experiments) = &experiments {
-                let wanted: HashSet<String> = experiments.iter().map(ToString::to_string).collect();
-                infos.retain(|info| wanted.contains(experiment_of(info)));
+                infos.retain(|info| is_of(info, experiments));
             }
             Ok(infos)
         })
@@ -140,10 +139,11 @@ pub(super) fn get_info(conn: &mut Conn, id: &str) -> Result<TraceInfoV3> {
     load_infos(conn, &[id])?.pop().ok_or_else(|| trace_not_found(id))
 }
 
-/// Returns the id of the experiment that a trace belongs to.
-fn experiment_of(info: &TraceInfoV3) -> &str {
+/// Says whether a trace belongs to one of `experiments`.
+pub(super) fn is_of(info: &TraceInfoV3, experiments: &[i32]) -> bool {
     let location = info.trace_location.as_ref().and_then(|location| location.mlflow_experiment.as_ref());
-    location.map_or("", MlflowExperimentLocation::experiment_id)
+    let id = location.and_then(|experiment| experiment.experiment_id().parse().ok());
+    id.is_some_and(|id: i32| experiments.contains(&id))
 }
 
 /// Returns what is known of the traces `ids`, in their order; unknown ones are left out. Three statements.

@@ -1,13 +1,20 @@
-//! Traces: what is known of them (`info.rs`), and what is said about them (`assessments.rs`); the searches of them
-//! (`search.rs`, `correlation.rs`, both by `filter.rs`) and what is measured of them (`metrics.rs`).
+//! Traces: what is known of them (`info.rs`, `start.rs`), their spans (`spans.rs`, `get.rs`), what is said about them
+//! (`assessments.rs`), and their life (`change.rs`); the searches of them (`search.rs`, `correlation.rs`, both by
+//! `filter.rs`) and what is measured of them (`metrics.rs`).
 
 mod assessments;
+mod change;
+mod columns;
 pub mod correlation;
 mod filter;
+mod get;
 mod info;
 mod metrics;
 pub mod search;
+pub(super) mod spans;
+mod start;
 
+pub use get::StoredTrace;
 use serde_json::Value;
 
 /// Writes texts as a JSON list, which SQLite takes for a table.

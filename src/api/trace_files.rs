@@ -1,0 +1,75 @@
+//! The files of traces: their spans as one file, as the user interface reads them, and what is attached to them.
+
+use actix_web::http::header::{ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, ContentType};
+use actix_web::web::Query;
+use actix_web::{HttpRequest, HttpResponse};
+use serde::Deserialize;
+use uuid::Uuid;
+
+use crate::api::downloads::{self, Sender};
+use crate::api::state::App;
+use crate::artifacts::ArtifactPath;
+use crate::domain::trace::ARTIFACT_LOCATION;
+use crate::domain::{Error, ErrorCode, Result};
+use crate::proto::TraceInfoV3;
+
+/// The file with the spans of a trace.
+const TRACE_FILE: &str = "traces.json";
+
+/// What the query string may say.
+#[derive(Debug, Deserialize)]
+pub struct GetTraceArtifact {
+    request_id: Option<String>,
+    path: Option<String>,
+}
+
+/// `GET get-trace-artifact`, of both versions. Upstream: `get_trace_artifact_handler`.
+pub async fn get_trace_artifact(
+    app: App,
+    request: HttpRequest,
+    query: Query<GetTraceArtifact>,
+) -> Result<HttpResponse> {
+    let GetTraceArtifact { request_id, path } = query.into_inner();
+    let id = request_id.filter(|id| !id.is_empty()).ok_or_else(|| {
+        Error::new(ErrorCode::BadRequest, "Request must include the \"request_id\" query parameter.")
+    })?;
+    if let Some(path) = path.filter(|path| !path.is_empty()) {
+        return send_attachment(&app, &request, id, &path).await;
+    }
+    let found = app.store.get_traces(vec![id.clone()], None).await?.pop();
+    let trace = found.ok_or_else(|| Error::not_found(format!("Trace with ID {id} is not found.")))?;
+    match trace.spans {
+        Some(spans) => Ok(spans_file(&spans)),
+        None => send_file(&app, &request, &trace.info, TRACE_FILE).await,
+    }
+}
+
+fn spans_file(spans: &[String]) -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type(ContentType(mime_guess::mime::TEXT_PLAIN))
+        .insert_header((CONTENT_DISPOSITION, format!("attachment; filename={TRACE_FILE}")))
+        .insert_header((CACHE_CONTROL, "no-cache"))
+        .insert_header((ACCEPT_RANGES, "bytes"))
+        .body(format!("{{\"spans\":[{}]}}", spans.join(",")))
+}
+
+/// Sends what is attached to a trace under the name of a UUID.
+async fn send_attachment(app: &App, request: &HttpRequest, id: String, path: &str) -> Result<HttpResponse> {
+    ArtifactPath::parse(path)?;
+    if Uuid::parse_str(path).map(|uuid| uuid.to_string()).as_deref() != Ok(path) {
+        return Err(Error::invalid(format!(
+            "Invalid attachment path: '{path}'. Attachment path must be a valid UUID."
+        )));
+    }
+    let info = app.store.get_trace_info(id).await?;
+    send_file(app, request, &info, &format!("attachments/{path}")).await
+}
+
+async fn send_file(app: &App, request: &HttpRequest, info: &TraceInfoV3, path: &str) -> Result<HttpResponse> {
+    let corrupted = || {
+        let message = format!("Trace data is corrupted for request_id={}", info.trace_id());
+        Error::new(ErrorCode::InvalidState, message)
+    };
+    let uri = info.tags.get(ARTIFACT_LOCATION).ok_or_else(corrupted)?;
+    downloads::send(request, &app.artifacts.folder(uri)?, &ArtifactPath::parse(path)?, Sender::Page).await
+}
