@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import time
@@ -27,6 +28,10 @@ _BOUNDARY = re.compile(r"(?<![0-9a-f])[0-9a-f]{26}(?![0-9a-f])")
 _GENERATED_NAME = re.compile(r"[a-z]+-[a-z]+-\d{1,3}")
 #: Lists that are sets: stock reads them without an order.
 _UNORDERED = {"tags", "params", "metrics", "dataset_inputs", "model_inputs", "datasets", "dataset_summaries", "latest_versions", "aliases", "endpoints"}
+#: Strings that hold JSON.
+_EMBEDDED = {"tags", "records"}
+#: What the page tokens of records are made of: a time and an id.
+_RECORD_TOKEN = re.compile(r"\d{13}:dr-[0-9a-f]{32}$")
 
 
 class Normalizer:
@@ -71,6 +76,9 @@ class Normalizer:
 
     def _tree(self, value: Any, key: str = "") -> Any:
         if isinstance(value, dict):
+            if {"dataset_id", "digest"} <= value.keys():
+                # Made of the time.
+                value = value | {"digest": "<digest>"}
             return {self._text(k): self._tree(v, k) for k, v in value.items()}
         if isinstance(value, list):
             items = [self._tree(v, key) for v in value]
@@ -80,12 +88,25 @@ class Normalizer:
         if isinstance(value, bool) or value is None:
             return value
         if isinstance(value, int):
+            if key in _EXPERIMENT_KEYS:
+                return self._experiment(str(value))
             return "<now>" if _near_now(value) else value
         if key in ("run_name", "runName", "name", "value") and _GENERATED_NAME.fullmatch(value):
             return "<generated name>"
         if key in _EXPERIMENT_KEYS:
             return self._experiment(value)
+        if key == "next_page_token" and _RECORD_TOKEN.match(_decoded(value)):
+            return "<token of a record>"
+        if key in _EMBEDDED and value[:1] in "[{":
+            return self._embedded(key, value)
         return self._text(value)
+
+    def _embedded(self, key: str, text: str) -> Any:
+        """JSON in a string: the order of tags, and of records of the same moment, is chance."""
+        tree = json.loads(text, parse_float=_number)
+        if key == "records":
+            tree.sort(key=lambda record: json.dumps(record["inputs"], sort_keys=True))
+        return self._tree(tree)
 
     def _text(self, text: str) -> str:
         text = text.replace(self._host, "<host>")
@@ -93,6 +114,13 @@ class Normalizer:
         text = _EXPERIMENT_FOLDER.sub(lambda found: self._experiment(found[0]), text)
         text = _BOUNDARY.sub("<boundary>", text)
         return re.sub(r"\b\d{13}\b", lambda found: "<now>" if _near_now(int(found[0])) else found[0], text)
+
+
+def _decoded(token: str) -> str:
+    try:
+        return base64.b64decode(token).decode()
+    except ValueError:
+        return ""
 
 
 def _number(text: str) -> str:

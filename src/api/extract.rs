@@ -42,6 +42,8 @@ pub enum Check {
     Bool,
     /// A whole number, or a string that holds one, that is not greater. Only looked at in query strings.
     AtMost(i64),
+    /// A whole number, or a string that holds one, within these bounds. Only looked at in query strings.
+    Between(i64, i64),
     /// A list whose items have these fields, not null and not empty.
     Items(&'static [&'static str]),
 }
@@ -192,6 +194,12 @@ fn check(json: &Json, name: &str, checks: &[Check], was_parsed: bool) -> Result<
             }
             Check::Items(fields) => check_items(name, value, fields)?,
             Check::AtMost(limit) if is_beyond(value, *limit) => return Err(wrong_type(name, value)),
+            Check::Between(least, most) if !is_between(value, *least, *most) => {
+                return Err(Error::invalid(format!(
+                    "{name} must be between {least} and {most}. See the API docs for more information about request \
+                     parameters."
+                )));
+            }
             check if !was_parsed && !has_type(value, *check) => return Err(wrong_type(name, value)),
             _ => {}
         }
@@ -217,10 +225,20 @@ fn is_beyond(value: &Json, limit: i64) -> bool {
     }
 }
 
+/// Says whether a whole number is within bounds; anything else is left to other checks.
+fn is_between(value: &Json, least: i64, most: i64) -> bool {
+    match value {
+        Json::Int(text) | Json::Str(text) => {
+            loose::int(text).is_none_or(|number| (least.into()..=most.into()).contains(&number))
+        }
+        _ => true,
+    }
+}
+
 fn has_type(value: &Json, check: Check) -> bool {
     let is_text = |value: &Json| matches!(value, Json::Str(_) | Json::Torn(_));
     match check {
-        Check::Required | Check::NotNull | Check::Items(_) | Check::AtMost(_) => true,
+        Check::Required | Check::NotNull | Check::Items(_) | Check::AtMost(_) | Check::Between(..) => true,
         Check::Str => is_text(value),
         Check::Int => match value {
             Json::Int(_) | Json::Bool(_) => true,

@@ -11,6 +11,9 @@ pub mod extract;
 pub mod fallback;
 pub mod gateway;
 pub mod graphql;
+pub mod issues;
+pub mod jobs;
+pub mod label_schemas;
 pub mod logged_models;
 pub mod mcp_servers;
 pub mod metrics;
@@ -19,8 +22,10 @@ pub mod model_versions;
 pub mod otlp;
 pub mod registered_models;
 pub mod reply;
+pub mod review_queues;
 mod route;
 pub mod runs;
+pub mod scorers;
 pub mod state;
 pub mod system;
 #[cfg(test)]
@@ -114,9 +119,7 @@ fn deprecated_trace_routes(routes: &mut ServiceConfig) {
         .service(at("/traces/{request_id}/info").get(traces::get_trace_info_v2))
         .service(at("/traces/{request_id}").patch(traces::end_trace))
         .service(
-            at("/traces/{request_id}/tags")
-                .patch(traces::set_trace_tag)
-                .delete(traces::delete_trace_tag),
+            at("/traces/{request_id}/tags").patch(traces::set_trace_tag).delete(traces::delete_trace_tag),
         );
 }
 
@@ -134,6 +137,14 @@ fn ajax_api(routes: &mut ServiceConfig) {
         )
         .service(at("/2.0/mlflow/gateway-proxy").get(system::proxy_gateway).post(system::proxy_gateway))
         .service(at("/3.0/mlflow/ui-telemetry").get(system::get_ui_telemetry).post(system::post_ui_telemetry))
+        .service(at("/3.0/jobs/").post(jobs::submit_job))
+        .service(at("/3.0/jobs/search").post(jobs::search_jobs))
+        .service(at("/3.0/jobs/cancel/{job_id}").patch(jobs::cancel_job))
+        .service(at("/3.0/jobs/{job_id}").get(jobs::get_job))
+        .service(at("/3.0/mlflow/jobs/{job_id}").get(jobs::get_job_state))
+        .service(at("/3.0/mlflow/jobs/cancel/{job_id}").patch(jobs::cancel_job))
+        .service(at("/3.0/mlflow/scorer/invoke").post(scorers::invoke_scorer))
+        .service(at("/3.0/mlflow/issues/invoke").post(issues::invoke_issue_detection))
         .configure(unavailable::ajax_routes)
         .service(
             at("/3.0/mlflow/assistant/config")
@@ -166,7 +177,10 @@ fn api(routes: &mut ServiceConfig) {
                 .configure(artifact_files),
         )
         .configure(trace_routes)
-        .service(at("/3.0/mlflow/scorers/list").get(traces::list_scorers))
+        .service(scope("/3.0/mlflow/scorers").configure(scorer_routes))
+        .service(scope("/3.0/mlflow/label-schemas").configure(label_schema_routes))
+        .service(scope("/3.0/mlflow/review-queues").configure(review_queue_routes))
+        .service(scope("/3.0/mlflow/issues").configure(issue_routes))
         .service(scope("/3.0/mlflow/datasets").configure(evaluation_dataset_routes))
         .configure(unavailable::api_routes)
         .configure(mcp_server_routes)
@@ -262,6 +276,49 @@ fn evaluation_dataset_routes(routes: &mut ServiceConfig) {
         .service(
             at("/{dataset_id}/remove-experiments").post(evaluation_datasets::remove_dataset_from_experiments),
         );
+}
+
+fn scorer_routes(routes: &mut ServiceConfig) {
+    routes
+        .service(at("/register").post(scorers::register_scorer))
+        .service(at("/list").get(scorers::list_scorers))
+        .service(at("/versions").get(scorers::list_scorer_versions))
+        .service(at("/get").get(scorers::get_scorer))
+        .service(at("/delete").delete(scorers::delete_scorer))
+        .service(at("/online-configs").get(scorers::get_online_scoring_configs))
+        .service(at("/online-config").put(scorers::upsert_online_scoring_config));
+}
+
+fn label_schema_routes(routes: &mut ServiceConfig) {
+    routes
+        .service(at("/create").post(label_schemas::create_label_schema))
+        .service(at("/get").get(label_schemas::get_label_schema))
+        .service(at("/get-by-name").get(label_schemas::get_label_schema_by_name))
+        .service(at("/list").get(label_schemas::list_label_schemas))
+        .service(at("/update").patch(label_schemas::update_label_schema))
+        .service(at("/delete").delete(label_schemas::delete_label_schema));
+}
+
+fn review_queue_routes(routes: &mut ServiceConfig) {
+    routes
+        .service(at("/create").post(review_queues::create_review_queue))
+        .service(at("/get-or-create-user").post(review_queues::get_or_create_user_queue))
+        .service(at("/get").get(review_queues::get_review_queue))
+        .service(at("/get-by-name").get(review_queues::get_review_queue_by_name))
+        .service(at("/list").get(review_queues::list_review_queues))
+        .service(at("/update").post(review_queues::update_review_queue))
+        .service(at("/delete").post(review_queues::delete_review_queue))
+        .service(at("/items/add").post(review_queues::add_items_to_review_queue))
+        .service(at("/items/remove").post(review_queues::remove_items_from_review_queue))
+        .service(at("/items/list").get(review_queues::list_review_queue_items))
+        .service(at("/items/set-status").post(review_queues::set_review_queue_item_status));
+}
+
+fn issue_routes(routes: &mut ServiceConfig) {
+    routes
+        .service(at("").post(issues::create_issue))
+        .service(at("/search").post(issues::search_issues))
+        .service(at("/{issue_id}").get(issues::get_issue).patch(issues::update_issue));
 }
 
 fn experiments(routes: &mut ServiceConfig) {

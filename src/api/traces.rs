@@ -1,4 +1,4 @@
-//! Traces, but for their searches; and a search over scorers in a database that holds none.
+//! Traces, but for their searches.
 
 use actix_web::web::Path;
 use serde_json::{Value, json};
@@ -13,13 +13,11 @@ use crate::domain::trace::{PROTECTED_TAGS, TRACE_NAME, TRACE_NAME_LENGTH, stored
 use crate::domain::{Error, ErrorCode, Result, python, validate};
 use crate::proto::{
     BatchGetTraceInfos, BatchGetTraces, DeleteTraceTag, DeleteTraceTagV3, DeleteTraces, EndTrace, GetTrace,
-    LinkPromptsToTrace, LinkTracesToRun, ListScorers, SetTraceTag, SetTraceTagV3, StartTrace, StartTraceV3, Trace,
-    TraceInfo, batch_get_trace_infos, delete_trace_tag, delete_traces,
-    end_trace, get_trace_info, get_trace_info_v3, link_prompts_to_trace, link_traces_to_run, list_scorers,
-    set_trace_tag, start_trace, start_trace_v3,
+    LinkPromptsToTrace, LinkTracesToRun, SetTraceTag, SetTraceTagV3, StartTrace, StartTraceV3, Trace,
+    TraceInfo, batch_get_trace_infos, delete_trace_tag, delete_traces, end_trace, get_trace_info,
+    get_trace_info_v3, link_prompts_to_trace, link_traces_to_run, set_trace_tag, start_trace, start_trace_v3,
 };
 use crate::store::traces::StoredTrace;
-use crate::store::unserved::Unserved;
 
 impl Request for StartTraceV3 {
     const SCHEMA: Schema = &[("trace", &[Required])];
@@ -98,10 +96,6 @@ impl Request for EndTrace {
 impl Request for BatchGetTraceInfos {
     const SCHEMA: Schema =
         &[("trace_ids", &[Array, Required, Strings]), ("experiment_ids", &[Array, Strings])];
-}
-
-impl Request for ListScorers {
-    const SCHEMA: Schema = &[("experiment_id", &[Str]), ("experiment_ids", &[Array, Strings])];
 }
 
 /// `POST 3.0 traces`. Upstream: `_start_trace_v3`.
@@ -311,34 +305,4 @@ pub async fn batch_get_trace_infos(
     let experiments = experiments_of(&r.experiment_ids)?;
     let trace_infos = app.store.get_trace_infos(r.trace_ids, experiments).await?;
     reply::json(batch_get_trace_infos::Response { trace_infos })
-}
-
-/// `GET scorers/list`. Upstream: `_list_scorers`.
-pub async fn list_scorers(app: App, Proto(r): Proto<ListScorers>) -> Reply<list_scorers::Response> {
-    if !r.experiment_id().is_empty() {
-        app.store.get_experiment(r.experiment_id().to_owned()).await?;
-    }
-    app.store.require_none(Unserved::Scorers).await?;
-    reply::empty()
-}
-
-#[cfg(test)]
-mod tests {
-    use actix_web::test::TestRequest;
-
-    use crate::api::testing::{send, state};
-    use crate::store::testing::on_each_database;
-
-    #[test]
-    fn scorers_are_looked_for_in_an_experiment() {
-        on_each_database(|store| async move {
-            store.ensure_default_experiment().await.unwrap();
-            let state = state(store);
-            for (query, status) in [("experiment_id=0", 200), ("experiment_id=99", 404)] {
-                let uri = format!("/ajax-api/3.0/mlflow/scorers/list?{query}");
-                let (got, text) = send(&state, TestRequest::get().uri(&uri)).await;
-                assert_eq!(got.as_u16(), status, "{text}");
-            }
-        });
-    }
 }

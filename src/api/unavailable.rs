@@ -41,9 +41,7 @@ type Table = &'static [(&'static str, &'static [&'static str], Lack, Shape)];
 /// Below `/ajax-api` only.
 const AJAX: Table = &[
     ("/2.0/mlflow/runs/create-promptlab-run", &["POST"], Python, Mlflow),
-    ("/3.0/mlflow/scorer/invoke", &["POST"], Models, Mlflow),
     ("/3.0/mlflow/genai/evaluate/invoke", &["POST"], Models, Mlflow),
-    ("/3.0/mlflow/issues/invoke", &["POST"], Models, Mlflow),
     ("/3.0/mlflow/demo/generate", &["POST"], Demo, Mlflow),
     ("/3.0/mlflow/demo/delete", &["POST"], Demo, Mlflow),
     ("/3.0/mlflow/assistant/message", &["POST"], Assistant, Detail),

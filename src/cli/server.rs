@@ -14,6 +14,7 @@ use crate::config::{
     Config, DatabaseSettings, Environment, LogFormat, LogSettings, Security, SqliteSynchronous, StoreUri,
 };
 use crate::domain::artifact_uri::DEFAULT_MAX_LOCATION_LENGTH;
+use crate::domain::scorer::CustomScorers;
 use crate::domain::validate::{Limits, LongValues};
 use crate::{logging, server};
 
@@ -158,6 +159,9 @@ struct LimitArgs {
     #[arg(long = "graphql-aliases-variable", env = "MLFLOW_SERVER_GRAPHQL_MAX_ALIASES", hide = true,
         default_value_t = Limits::GRAPHQL_ALIASES)]
     graphql_aliases: usize,
+    #[arg(long = "custom-scorers-variable", env = "MLFLOW_SERVER_ENABLE_CUSTOM_SCORERS", hide = true,
+        default_value = "false", action = ArgAction::Set, value_parser = python_bool)]
+    custom_scorers: bool,
 }
 
 /// Settings that `mlflow server` does not have. `config.rs` says what each does.
@@ -260,6 +264,11 @@ impl ServerArgs {
                 model_source_pattern: self.limits.model_source_pattern,
                 graphql_root_fields: self.limits.graphql_root_fields,
                 graphql_aliases: self.limits.graphql_aliases,
+                custom_scorers: if self.limits.custom_scorers {
+                    CustomScorers::Kept
+                } else {
+                    CustomScorers::Refused
+                },
                 ..Limits::default()
             },
             webhooks: self.webhooks.into_settings()?,

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use regex::Regex;
 
+use super::scorer::CustomScorers;
 use super::{Error, ErrorCode, Result, artifact_uri, python};
 
 /// Longest key of a metric, param or tag.
@@ -61,6 +62,8 @@ pub struct Limits {
     /// What the source of a model version must match. Upstream:
     /// `MLFLOW_CREATE_MODEL_VERSION_SOURCE_VALIDATION_REGEX`.
     pub model_source_pattern: Option<Regex>,
+    /// Whether scorers that carry code may be registered. Upstream: `MLFLOW_SERVER_ENABLE_CUSTOM_SCORERS`.
+    pub custom_scorers: CustomScorers,
 }
 
 impl Limits {
@@ -79,6 +82,7 @@ impl Default for Limits {
             graphql_aliases: Self::GRAPHQL_ALIASES,
             working_directory: std::env::current_dir().unwrap_or_default(),
             model_source_pattern: None,
+            custom_scorers: CustomScorers::default(),
         }
     }
 }

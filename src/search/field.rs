@@ -224,6 +224,11 @@ pub(super) fn quoted(text: &str) -> Result<&str> {
     Ok(inside)
 }
 
+/// Takes one pair of single or double quotes off a text, if it has them.
+pub(super) fn strip_quotes(text: &str) -> &str {
+    trim_quotes(text, &['\'', '"'])
+}
+
 /// Takes the quotes off a key: single or double ones first, then backticks.
 pub(super) fn unquote(key: &str) -> &str {
     trim_quotes(trim_quotes(key, &['\'', '"']), &['`'])

@@ -33,6 +33,7 @@ mod registry;
 
 pub mod evaluation_datasets;
 pub mod experiments;
+pub mod issues;
 pub mod logged_models;
 pub mod mcp;
 pub mod model_versions;

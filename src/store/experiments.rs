@@ -178,6 +178,21 @@ pub(super) fn require_active(experiment: &Experiment) -> Result<()> {
     )))
 }
 
+/// Returns the number of an active experiment.
+///
+/// # Errors
+/// `RESOURCE_DOES_NOT_EXIST`, also when it is deleted. Upstream: `SqlAlchemyStore._get_experiment` of the active ones.
+pub(super) fn active_experiment_id(conn: &mut Conn, id: &str) -> Result<i32> {
+    let number = parse_id(id)?;
+    let found: i64 = each!(conn, c => experiments::table
+        .filter(experiments::experiment_id.eq(number))
+        .filter(experiments::lifecycle_stage.eq(ACTIVE))
+        .filter(experiments::workspace.eq(DEFAULT_WORKSPACE))
+        .count()
+        .get_result(c))?;
+    if found == 0 { Err(experiment_not_found(number)) } else { Ok(number) }
+}
+
 fn with_tags(conn: &mut Conn, row: ExperimentRow) -> Result<Experiment> {
     Ok(with_tags_of_each(conn, vec![row])?.pop().unwrap_or_default())
 }

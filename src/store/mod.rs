@@ -13,19 +13,23 @@ mod experiments;
 mod functions;
 pub mod gateway;
 mod ingest;
+mod issues;
+mod jobs;
+mod label_schemas;
 pub mod logged_models;
 pub mod mcp;
 pub mod migrate;
 mod predicate;
 mod registry;
+mod review_queues;
 pub mod runs;
 #[expect(missing_docs, reason = "generated: the columns have the names of the protocol")]
 pub mod schema;
+pub mod scorers;
 mod statement;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod traces;
-pub mod unserved;
 pub mod uri;
 pub mod webhooks;
 

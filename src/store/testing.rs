@@ -71,6 +71,15 @@ impl Store {
         self.log_inputs(NewInputs::try_from(request).unwrap()).await.unwrap();
     }
 
+    /// Writes the trace `tr-1` as another server would.
+    pub(crate) async fn insert_trace(&self, experiment_id: &str) {
+        let sql = format!(
+            "INSERT INTO trace_info (request_id, experiment_id, timestamp_ms, status, db_payload_generation) \
+             VALUES ('tr-1', {experiment_id}, 1, 'OK', 0)"
+        );
+        self.write(move |conn| Ok(conn.batch_execute(&sql)?)).await.unwrap();
+    }
+
     /// Writes rows as another server would.
     pub(crate) async fn execute(&self, sql: String) {
         self.write(move |conn| Ok(conn.batch_execute(&sql)?)).await.unwrap();

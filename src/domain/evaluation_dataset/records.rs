@@ -34,8 +34,8 @@ pub struct GivenRecord {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Source {
     json: String,
-    source_id: Option<String>,
-    source_type: String,
+    id: Option<String>,
+    kind: String,
 }
 
 /// A record as it is stored; the JSON texts are `null` where there is nothing.
@@ -123,8 +123,8 @@ impl GivenRecord {
             outputs: wrap(&outputs),
             expectations: text(self.expectations, NULL),
             tags: text(self.tags, "{}"),
-            source_id: source.as_ref().and_then(|s| s.source_id.clone()),
-            source_type: source.as_ref().map(|s| s.source_type.clone()),
+            source_id: source.as_ref().and_then(|s| s.id.clone()),
+            source_type: source.as_ref().map(|s| s.kind.clone()),
             source: source.map_or(NULL.into(), |s| s.json),
             created_time: now,
             last_update_time: now,
@@ -208,10 +208,10 @@ impl Source {
         let Some(Json::Str(given)) = json.get("source_type") else {
             return Err(Error::invalid("The source of a record must have a 'source_type'."));
         };
-        let source_type = given.to_uppercase();
-        if !TYPES.contains(&source_type.as_str()) {
+        let kind = given.to_uppercase();
+        if !TYPES.contains(&kind.as_str()) {
             return Err(Error::invalid(format!(
-                "Invalid dataset record source type: {source_type}. Valid source types: {}",
+                "Invalid dataset record source type: {kind}. Valid source types: {}",
                 crate::domain::python::list(&TYPES)
             )));
         }
@@ -220,16 +220,13 @@ impl Source {
             Some(data @ Json::Object(_)) => data.clone(),
             Some(_) => return Err(super::no_object("source_data")),
         };
-        let source_id = match data.get(if source_type == "TRACE" { "trace_id" } else { "source_id" }) {
+        let id = match data.get(if kind == "TRACE" { "trace_id" } else { "source_id" }) {
             Some(Json::Str(text) | Json::Int(text)) => Some(text.clone()),
             _ => None,
         };
-        let json = format!(
-            "{{\"source_type\": {}, \"source_data\": {}}}",
-            json_string(&source_type),
-            data.dumps_spaced()
-        );
-        Ok(Self { json, source_id, source_type })
+        let json =
+            format!("{{\"source_type\": {}, \"source_data\": {}}}", json_string(&kind), data.dumps_spaced());
+        Ok(Self { json, id, kind })
     }
 }
 
