@@ -25,6 +25,8 @@ os.environ |= {
     # The client's progress bars and model-dependency inference only cost time here.
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_REQUIREMENTS_INFERENCE_RAISE_ERRORS": "false",
+    # The client throws spans away when they end faster than it sends them, each in a request of its own.
+    "MLFLOW_ASYNC_TRACE_LOGGING_MAX_QUEUE_SIZE": "20000",
 }
 
 from support import servers  # noqa: E402
