@@ -110,7 +110,7 @@ impl McpQuery {
     /// `INVALID_PARAMETER_VALUE` for anything the language does not have.
     pub fn parse(subject: Subject, filter: &str, order_by: &[String]) -> Result<Self> {
         let filter = subject.keyword().map_or_else(|| filter.to_owned(), |word| quote_word(filter, word));
-        let comparisons = field::comparisons(&filter, "")?;
+        let comparisons = field::comparisons(&filter, "'")?;
         if comparisons.len() > MAX_CLAUSES {
             return Err(Error::invalid(format!("A search can have at most {MAX_CLAUSES} comparisons")));
         }
@@ -275,6 +275,7 @@ mod tests {
     fn others_are_refused_in_the_words_of_stock() {
         for (subject, filter, order_by, want) in [
             (Subject::Versions, "tags.a = 'b'", &[][..], "Invalid filter type 'tag'."),
+            (Subject::Servers, "name = 'a' OR name = 'b'", &[], "Invalid clause(s) in filter string: 'OR'"),
             (
                 Subject::Versions,
                 "version LIKE '1'",

@@ -207,7 +207,9 @@ pub fn check(body: Body, bytes: &[u8]) -> Result<Checked> {
         return Err(invalid(&["Field required".into()]));
     }
     let value: Value = serde_json::from_slice(bytes).map_err(|e| {
-        invalid(&[format!("{}: JSON decode error", e.column().saturating_sub(1))]).with_source(e)
+        // Where it ends too early, what is missing would be the next character.
+        let place = if e.is_eof() { e.column() } else { e.column().saturating_sub(1) };
+        invalid(&[format!("{place}: JSON decode error")]).with_source(e)
     })?;
     let Value::Object(mut fields) = value else {
         return Err(invalid(&[NO_OBJECT.into()]));
@@ -469,7 +471,12 @@ mod tests {
         ] {
             assert_eq!(problem(body, &json), format!("Invalid request: {want}"));
         }
-        assert_eq!(check(Body::SetTag, b"").unwrap_err().message, "Invalid request: Field required");
+        for (text, want) in
+            [(&b""[..], "Field required"), (b"{", "1: JSON decode error"), (b"{x", "1: JSON decode error")]
+        {
+            let message = check(Body::SetTag, text).unwrap_err().message;
+            assert_eq!(message, format!("Invalid request: {want}"));
+        }
     }
 
     #[test]
