@@ -89,7 +89,7 @@ async fn export(app: &App, request: &HttpRequest, body: Bytes) -> Result<(), Ref
         return Ok(());
     }
     let run_id = text(headers, "x-mlflow-run-id").filter(|id| !id.is_empty()).map(str::to_owned);
-    let ended = run_id.is_some().then(|| spans.ended_traces()).unwrap_or_default();
+    let ended = if run_id.is_some() { spans.ended_traces() } else { Vec::new() };
     app.store.log_spans(spans).await?;
     if let Some(run_id) = run_id.filter(|_| !ended.is_empty()) {
         // As in stock the spans are kept, whatever becomes of the links.

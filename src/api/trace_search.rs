@@ -4,6 +4,7 @@ use crate::api::extract::Check::{Array, AtMost, Int, Required, Str, Strings};
 use crate::api::extract::{Proto, Request, Schema};
 use crate::api::reply::{self, Reply};
 use crate::api::state::App;
+use crate::proto::trace_location::MlflowExperimentLocation;
 use crate::proto::{SearchTraces, SearchTracesV3, TraceInfo, search_traces, search_traces_v3};
 use crate::store::traces::search::TraceSearch;
 
@@ -39,7 +40,7 @@ pub async fn search_traces_v3(
         .locations
         .iter()
         .filter_map(|location| location.mlflow_experiment.as_ref())
-        .map(|experiment| experiment.experiment_id())
+        .map(MlflowExperimentLocation::experiment_id)
         .collect();
     let page_token = r.page_token.as_deref();
     let search = TraceSearch::new(&experiments, r.filter(), &r.order_by, r.max_results(), page_token)?;

@@ -238,7 +238,7 @@ impl TraceFilter {
             }
             Entity::Feedback => assessment(AssessmentKind::Feedback, condition)?,
             Entity::Expectation => assessment(AssessmentKind::Expectation, condition)?,
-            Entity::Issue => issue(condition)?,
+            Entity::Issue => issue(&condition)?,
         };
         self.predicates.push(predicate);
         Ok(())
@@ -282,7 +282,7 @@ fn tag(condition: Condition<'_>) -> Result<TracePredicate> {
         return Err(Error::invalid(format!("Invalid comparator '{operator}' not one of '{}", set(&TAG_OPS))));
     }
     if condition.key == PROMPTS_TAG {
-        return prompt(condition);
+        return prompt(&condition);
     }
     let key = condition.key.clone().into_owned();
     let test = key_test(condition)?;
@@ -293,7 +293,7 @@ fn tag(condition: Condition<'_>) -> Result<TracePredicate> {
     })
 }
 
-fn prompt(condition: Condition<'_>) -> Result<TracePredicate> {
+fn prompt(condition: &Condition<'_>) -> Result<TracePredicate> {
     if condition.operator != "=" {
         return Err(Error::invalid(format!(
             "Invalid comparator '{}' for prompts filter. Only '=' is supported with format: prompt = \
@@ -404,7 +404,7 @@ fn assessment(kind: AssessmentKind, condition: Condition<'_>) -> Result<TracePre
 }
 
 /// Upstream: `SearchTraceUtils.is_issue`.
-fn issue(condition: Condition<'_>) -> Result<TracePredicate> {
+fn issue(condition: &Condition<'_>) -> Result<TracePredicate> {
     if condition.key != "id" {
         return Err(Error::invalid(format!(
             "Invalid issue attribute '{}'. Supported attributes: id",

@@ -46,7 +46,7 @@ enum Kind {
     Closed(Model),
     /// A picture.
     Icon,
-    List(&'static Kind, Option<usize>),
+    List(&'static Self, Option<usize>),
     /// An object whose values are shown or hidden.
     Options,
 }
@@ -380,7 +380,7 @@ impl Icon {
 /// # Errors
 /// `INVALID_PARAMETER_VALUE` for a picture that is from a version. Upstream: `_strip_mcp_icon_response_fields`.
 pub fn strip_sources(icons: Option<&mut Value>, name: &str) -> Result<()> {
-    let Some(Value::Array(icons)) = icons else { return Ok(()) };
+    let Some(icons) = icons.and_then(Value::as_array_mut) else { return Ok(()) };
     for (i, icon) in icons.iter_mut().enumerate() {
         let Value::Object(icon) = icon else { continue };
         if icon.remove("source").is_some_and(|source| source == "version") {
@@ -399,7 +399,7 @@ pub fn strip_sources(icons: Option<&mut Value>, name: &str) -> Result<()> {
 /// # Errors
 /// As for [`strip_sources`].
 pub fn strip_tool_sources(tools: Option<&mut Value>) -> Result<()> {
-    let Some(Value::Array(tools)) = tools else { return Ok(()) };
+    let Some(tools) = tools.and_then(Value::as_array_mut) else { return Ok(()) };
     for (i, tool) in tools.iter_mut().enumerate() {
         strip_sources(tool.get_mut("icons"), &format!("tools[{i}].icons"))?;
     }

@@ -65,8 +65,8 @@ fn sort_key(prerelease: &str) -> String {
         if part.bytes().all(|b| b.is_ascii_digit()) {
             return format!("0{:03}{part}", part.len());
         }
-        let codes: String = part.bytes().map(|b| format!("{b:03}")).collect();
-        format!("1{codes}000")
+        let codes: Vec<String> = part.bytes().map(|b| format!("{b:03}")).collect();
+        format!("1{}000", codes.concat())
     };
     prerelease.split('.').map(encode).collect()
 }

@@ -164,7 +164,7 @@ impl TryFrom<UpdateAssessment> for AssessmentUpdate {
             match path.as_str() {
                 "assessment_name" => update.name = Some(given.assessment_name().to_owned()),
                 "feedback" => {
-                    update.feedback = Some(feedback_json(&given.feedback.clone().unwrap_or_default()))
+                    update.feedback = Some(feedback_json(&given.feedback.clone().unwrap_or_default()));
                 }
                 "expectation" => {
                     update.expectation =

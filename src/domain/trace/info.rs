@@ -68,8 +68,8 @@ impl NewTrace {
         if let Some(session) = &self.session {
             validate::length("Session ID", SESSION_LENGTH, session)?;
         }
-        let usage = metadata.remove(TOKEN_USAGE).and_then(object);
-        let cost = metadata.remove(COST).and_then(object);
+        let usage = metadata.remove(TOKEN_USAGE).and_then(|json| object(&json));
+        let cost = metadata.remove(COST).and_then(|json| object(&json));
         self.tokens = TOKEN_KEYS.map(|key| token_count(usage.as_ref()?.get(key)?));
         self.cost = COST_KEYS.map(|key| finite(cost.as_ref()?.get(key)?));
         (self.tags, self.metadata) = (tags, metadata);
@@ -77,8 +77,8 @@ impl NewTrace {
     }
 }
 
-fn object(json: String) -> Option<Map<String, Tree>> {
-    match parse(&json) {
+fn object(json: &str) -> Option<Map<String, Tree>> {
+    match parse(json) {
         Some(Tree::Object(fields)) => Some(fields),
         _ => None,
     }

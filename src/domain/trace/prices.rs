@@ -10,6 +10,7 @@ use serde::Deserialize;
 /// What a million tokens of a model cost, in dollars.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
 #[serde(default)]
+#[expect(clippy::struct_field_names, reason = "the names of the catalog")]
 struct Price {
     input_per_million_tokens: Option<f64>,
     output_per_million_tokens: Option<f64>,

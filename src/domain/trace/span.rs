@@ -137,14 +137,13 @@ impl NewSpans {
                 return Err(Refused::NoIds);
             }
             for span in spans {
-                let place = match places.get(&span.trace_id) {
-                    Some(place) => *place,
-                    None => {
-                        let trace_id = format!("tr-{}", hex_id(&span.trace_id, 16)?);
-                        places.insert(span.trace_id.clone(), traces.len());
-                        traces.push(NewTraceSpans { trace_id, ..NewTraceSpans::default() });
-                        traces.len() - 1
-                    }
+                let place = if let Some(place) = places.get(&span.trace_id) {
+                    *place
+                } else {
+                    let trace_id = format!("tr-{}", hex_id(&span.trace_id, 16)?);
+                    places.insert(span.trace_id.clone(), traces.len());
+                    traces.push(NewTraceSpans { trace_id, ..NewTraceSpans::default() });
+                    traces.len() - 1
                 };
                 let Some(trace) = traces.get_mut(place) else { continue };
                 trace.add(span, service, prices)?;

@@ -122,8 +122,8 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn node(id: &str, parent: Option<&str>, value: Option<Tree>) -> Node {
-        Node::new(id, parent, value.as_ref())
+    fn node(id: &str, parent: Option<&str>, value: Option<&Tree>) -> Node {
+        Node::new(id, parent, value)
     }
 
     #[test]
@@ -131,11 +131,11 @@ mod tests {
         let usage = |input: i64| Some(json!({ "input_tokens": input, "output_tokens": 1 }));
         let nodes = [
             node("root", None, None),
-            node("agent", Some("root"), usage(10)),
+            node("agent", Some("root"), usage(10).as_ref()),
             node("between", Some("agent"), None),
-            node("call", Some("between"), usage(10)),
-            node("other", Some("root"), usage(5)),
-            node("lost", Some("elsewhere"), Some(json!("{\"cache_read_input_tokens\": 2}"))),
+            node("call", Some("between"), usage(10).as_ref()),
+            node("other", Some("root"), usage(5).as_ref()),
+            node("lost", Some("elsewhere"), Some(&json!("{\"cache_read_input_tokens\": 2}"))),
         ];
         let nodes: Vec<&Node> = nodes.iter().collect();
         assert_eq!(tokens_of(&nodes), Some([Some(15), Some(2), Some(0), Some(2), None, None]));
@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn rings_end() {
-        let nodes = [node("a", Some("b"), Some(json!({}))), node("b", Some("a"), None)];
+        let nodes = [node("a", Some("b"), Some(&json!({}))), node("b", Some("a"), None)];
         assert_eq!(tokens_of(&nodes.iter().collect::<Vec<_>>()), None);
     }
 

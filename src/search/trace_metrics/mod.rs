@@ -354,7 +354,7 @@ mod tests {
 
     use super::*;
 
-    fn parse(more: Value) -> Result<MetricQuery> {
+    fn parse(more: &Value) -> Result<MetricQuery> {
         let mut body = json!({ "experiment_ids": ["1"], "view_type": "TRACES", "metric_name": "latency",
             "aggregations": [{ "aggregation_type": "AVG" }] });
         body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -394,7 +394,7 @@ mod tests {
                 "Invalid experiment ID 'x'. Experiment ID must be a valid integer.",
             ),
         ] {
-            assert_eq!(parse(more.clone()).unwrap_err().message, want, "{more}");
+            assert_eq!(parse(&more).unwrap_err().message, want, "{more}");
         }
     }
 
@@ -407,13 +407,13 @@ mod tests {
 
     #[test]
     fn what_is_left_out_has_its_default() {
-        let query =
-            parse(json!({ "dimensions": ["trace_name", "trace_name"], "time_interval_seconds": 0 })).unwrap();
+        let query = parse(&json!({ "dimensions": ["trace_name", "trace_name"], "time_interval_seconds": 0 }))
+            .unwrap();
         assert_eq!(query.limit, Some(1000));
         assert_eq!(query.dimensions, [Dimension::TraceName]);
         assert_eq!(query.interval_seconds, None);
-        assert_eq!(parse(json!({ "max_results": -1 })).unwrap().limit, None);
+        assert_eq!(parse(&json!({ "max_results": -1 })).unwrap().limit, None);
         let percentile = json!([{ "aggregation_type": "PERCENTILE", "percentile_value": 50 }]);
-        assert_eq!(parse(json!({ "aggregations": percentile })).unwrap().aggregations[0].label(), "P50.0");
+        assert_eq!(parse(&json!({ "aggregations": percentile })).unwrap().aggregations[0].label(), "P50.0");
     }
 }

@@ -145,7 +145,7 @@ pub(super) fn claude_code_output_of_events(attributes: &Attributes, events: &[Ev
     }
     let of_event = |event: &Event| {
         let shown = |key: &&str| event_text(event, key).filter(|text| text != REDACTED);
-        ["output", "content", "diff"].iter().find_map(|key| shown(key))
+        ["output", "content", "diff"].iter().find_map(shown)
     };
     let text = events.iter().filter(|event| event.name == "tool.output").find_map(of_event)?;
     Some(parse(&text).map_or_else(|| dump_text(&text), |tree| tree.to_string()))

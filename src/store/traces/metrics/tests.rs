@@ -9,7 +9,7 @@ use super::*;
 use crate::store::testing::{message, on_each_database};
 use crate::store::traces::search::tests::ROWS;
 
-fn query(view: &str, metric: &str, aggregations: &[&str], more: Value) -> MetricQuery {
+fn query(view: &str, metric: &str, aggregations: &[&str], more: &Value) -> MetricQuery {
     let aggregations: Vec<Value> = aggregations
         .iter()
         .map(|&kind| match kind.strip_prefix('P') {
@@ -24,26 +24,27 @@ fn query(view: &str, metric: &str, aggregations: &[&str], more: Value) -> Metric
     MetricQuery::parse(&message(body)).unwrap()
 }
 
-fn sqlite(view: &str, metric: &str, aggregations: &[&str], more: Value) -> String {
+fn sqlite(view: &str, metric: &str, aggregations: &[&str], more: &Value) -> String {
     debug_query::<Sqlite, _>(&statement(Dialect::Sqlite, &query(view, metric, aggregations, more)))
         .to_string()
 }
 
-fn postgres(view: &str, metric: &str, aggregations: &[&str], more: Value) -> String {
+fn postgres(view: &str, metric: &str, aggregations: &[&str], more: &Value) -> String {
     debug_query::<Pg, _>(&statement(Dialect::Postgres, &query(view, metric, aggregations, more))).to_string()
 }
 
 #[test]
 fn sql_of_metrics() {
-    insta::assert_snapshot!(sqlite("TRACES", "trace_count", &["COUNT"], json!({})), @"SELECT CAST(COUNT(*) AS DOUBLE PRECISION) AS v0 FROM trace_info t WHERE t.experiment_id = ? LIMIT ? -- binds: [0, 1000]");
+    insta::assert_snapshot!(sqlite("TRACES", "trace_count", &["COUNT"], &json!({})), @"SELECT CAST(COUNT(*) AS DOUBLE PRECISION) AS v0 FROM trace_info t WHERE t.experiment_id = ? LIMIT ? -- binds: [0, 1000]");
     let times = json!({ "time_interval_seconds": 60, "start_time_ms": 1, "end_time_ms": 2 });
-    insta::assert_snapshot!(postgres("TRACES", "latency", &["P50", "AVG"], times.clone()), @"SELECT (t.timestamp_ms - ((t.timestamp_ms % $1) + $2) % $3) AS b, CAST(percentile_cont($4 / 100) WITHIN GROUP (ORDER BY t.execution_time_ms) AS DOUBLE PRECISION) AS v0, CAST(AVG(t.execution_time_ms) AS DOUBLE PRECISION) AS v1 FROM trace_info t WHERE t.experiment_id = $5 AND t.timestamp_ms >= $6 AND t.timestamp_ms <= $7 AND t.execution_time_ms IS NOT NULL GROUP BY 1 ORDER BY 1 LIMIT $8 -- binds: [60000, 60000, 60000, 50.0, 0, 1, 2, 1000]");
-    insta::assert_snapshot!(sqlite("SPANS", "total_cost", &["SUM", "P90"], json!({ "start_time_ms": 1, "end_time_ms": 2, "time_interval_seconds": 60, "dimensions": ["span_model_name"], "max_results": -1 })), @"SELECT (s.start_time_unix_nano - ((s.start_time_unix_nano % ?) + ?) % ?) / 1000000 AS b, s.model_name AS d0, CAST(SUM(s.total_cost) AS DOUBLE PRECISION) AS v0, CAST(percentile_of(?, s.total_cost) AS DOUBLE PRECISION) AS v1 FROM spans s WHERE s.experiment_id = ? AND s.start_time_unix_nano >= ? AND s.start_time_unix_nano < ? AND s.total_cost IS NOT NULL AND s.model_name IS NOT NULL GROUP BY 1, 2 ORDER BY 1, 2 -- binds: [60000000000, 60000000000, 60000000000, 90.0, 0, 1000000, 3000000]");
-    insta::assert_snapshot!(sqlite("SPANS", "span_count", &["COUNT"], json!({ "start_time_ms": 1, "filters": ["span.type = 'LLM'"] })), @r#"SELECT CAST(COUNT(*) AS DOUBLE PRECISION) AS v0 FROM trace_info t JOIN spans s ON s.trace_id = t.request_id WHERE t.experiment_id = ? AND t.timestamp_ms >= ? AND s.type = ? LIMIT ? -- binds: [0, 1, "LLM", 1000]"#);
-    insta::assert_snapshot!(sqlite("ASSESSMENTS", "assessment_count", &["COUNT"], json!({ "filters": ["trace.metadata.`mlflow.sourceRun` = 'r'", "assessment.type = 'feedback'"], "dimensions": ["assessment_value"] })), @r#"SELECT a.value AS d0, CAST(COUNT(*) AS DOUBLE PRECISION) AS v0 FROM assessments a WHERE a.experiment_id = ? AND a.valid AND EXISTS (SELECT 1 FROM trace_info t WHERE t.request_id = a.trace_id AND (EXISTS (SELECT 1 FROM trace_request_metadata k WHERE k.request_id = t.request_id AND k.key = 'mlflow.sourceRun' AND k.value = ?) OR t.request_id IN (SELECT e.source_id FROM entity_associations e WHERE e.source_type = 'trace' AND e.destination_type = 'run' AND e.destination_id = ?))) AND a.assessment_type = ? AND a.value IS NOT NULL GROUP BY 1 ORDER BY 1 LIMIT ? -- binds: [0, "r", "r", "feedback", 1000]"#);
+    insta::assert_snapshot!(postgres("TRACES", "latency", &["P50", "AVG"], &times), @"SELECT (t.timestamp_ms - ((t.timestamp_ms % $1) + $2) % $3) AS b, CAST(percentile_cont($4 / 100) WITHIN GROUP (ORDER BY t.execution_time_ms) AS DOUBLE PRECISION) AS v0, CAST(AVG(t.execution_time_ms) AS DOUBLE PRECISION) AS v1 FROM trace_info t WHERE t.experiment_id = $5 AND t.timestamp_ms >= $6 AND t.timestamp_ms <= $7 AND t.execution_time_ms IS NOT NULL GROUP BY 1 ORDER BY 1 LIMIT $8 -- binds: [60000, 60000, 60000, 50.0, 0, 1, 2, 1000]");
+    insta::assert_snapshot!(sqlite("SPANS", "total_cost", &["SUM", "P90"], &json!({ "start_time_ms": 1, "end_time_ms": 2, "time_interval_seconds": 60, "dimensions": ["span_model_name"], "max_results": -1 })), @"SELECT (s.start_time_unix_nano - ((s.start_time_unix_nano % ?) + ?) % ?) / 1000000 AS b, s.model_name AS d0, CAST(SUM(s.total_cost) AS DOUBLE PRECISION) AS v0, CAST(percentile_of(?, s.total_cost) AS DOUBLE PRECISION) AS v1 FROM spans s WHERE s.experiment_id = ? AND s.start_time_unix_nano >= ? AND s.start_time_unix_nano < ? AND s.total_cost IS NOT NULL AND s.model_name IS NOT NULL GROUP BY 1, 2 ORDER BY 1, 2 -- binds: [60000000000, 60000000000, 60000000000, 90.0, 0, 1000000, 3000000]");
+    insta::assert_snapshot!(sqlite("SPANS", "span_count", &["COUNT"], &json!({ "start_time_ms": 1, "filters": ["span.type = 'LLM'"] })), @r#"SELECT CAST(COUNT(*) AS DOUBLE PRECISION) AS v0 FROM trace_info t JOIN spans s ON s.trace_id = t.request_id WHERE t.experiment_id = ? AND t.timestamp_ms >= ? AND s.type = ? LIMIT ? -- binds: [0, 1, "LLM", 1000]"#);
+    insta::assert_snapshot!(sqlite("ASSESSMENTS", "assessment_count", &["COUNT"], &json!({ "filters": ["trace.metadata.`mlflow.sourceRun` = 'r'", "assessment.type = 'feedback'"], "dimensions": ["assessment_value"] })), @r#"SELECT a.value AS d0, CAST(COUNT(*) AS DOUBLE PRECISION) AS v0 FROM assessments a WHERE a.experiment_id = ? AND a.valid AND EXISTS (SELECT 1 FROM trace_info t WHERE t.request_id = a.trace_id AND (EXISTS (SELECT 1 FROM trace_request_metadata k WHERE k.request_id = t.request_id AND k.key = 'mlflow.sourceRun' AND k.value = ?) OR t.request_id IN (SELECT e.source_id FROM entity_associations e WHERE e.source_type = 'trace' AND e.destination_type = 'run' AND e.destination_id = ?))) AND a.assessment_type = ? AND a.value IS NOT NULL GROUP BY 1 ORDER BY 1 LIMIT ? -- binds: [0, "r", "r", "feedback", 1000]"#);
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn metrics_are_what_they_say() {
     on_each_database(|store| async move {
         store.ensure_default_experiment().await.unwrap();
@@ -167,7 +168,7 @@ fn metrics_are_what_they_say() {
                 json!([[{}, { "AVG": 0.875, "P99.0": 0.9975 }]]),
             ),
         ] {
-            let query = query(view, metric, aggregations, more.clone());
+            let query = query(view, metric, aggregations, &more);
             let answer = serde_json::to_value(store.query_trace_metrics(query).await.unwrap()).unwrap();
             let points = answer["data_points"].as_array().cloned().unwrap_or_default();
             let mut got: Vec<Value> = points
@@ -202,7 +203,7 @@ fn times_beyond_all_numbers_are_no_error() {
             for (view, metric) in [("SPANS", "total_cost"), ("TRACES", "total_tokens")] {
                 let times =
                     json!({ "start_time_ms": start, "end_time_ms": end, "time_interval_seconds": interval });
-                let answer = store.query_trace_metrics(query(view, metric, &["MAX"], times)).await.unwrap();
+                let answer = store.query_trace_metrics(query(view, metric, &["MAX"], &times)).await.unwrap();
                 let most = if view == "TRACES" && interval == -2 { 2 } else { groups };
                 assert_eq!(answer.data_points.len(), most, "{view} {start} {end} {interval}");
             }
