@@ -194,7 +194,7 @@ mod tests {
         KeyValue { key: key.to_owned(), value: Some(AnyValue { value: Some(value) }), ..KeyValue::default() }
     }
 
-    /// Expected values were taken from the stock server.
+    /// Expected values were worked out by hand from the rules of the stock server.
     #[test]
     fn values_are_encoded_once() {
         for (value, want) in [

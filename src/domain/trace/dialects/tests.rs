@@ -1,4 +1,4 @@
-//! Expected values were taken from the stock server.
+//! Expected values were worked out by hand from the rules of the stock server.
 
 use super::*;
 use crate::proto::otlp::{AnyValue, KeyValue};
