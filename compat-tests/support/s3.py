@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import itertools
+import fcntl
 import json
 import os
 import signal
@@ -26,17 +26,28 @@ from pathlib import Path
 ACCESS_KEY, SECRET_KEY = "test-access-key", "test-secret-key-that-must-not-show"
 
 
+@contextlib.contextmanager
+def _alone():
+    """Holds off other processes that look for ports: two would find the same ones free until a server listens."""
+    with (Path(tempfile.gettempdir()) / "ferroflow-seaweedfs.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def _free_ports(count: int) -> list[int]:
-    """Ports that are free together with the one 10,000 above, where SeaweedFS listens, too."""
+    """Ports that are free together with the one 10,000 above, where SeaweedFS listens, too.
+
+    Both lie below the range from which the system takes the ports of connections that go out.
+    """
     found: list[int] = []
-    for port in itertools.count(20000 + os.getpid() % 10000):
+    for port in range(12000 + os.getpid() * 20 % 8000, 22000):
         with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
             for number in (port, port + 10000):
                 stack.enter_context(socket.socket()).bind(("127.0.0.1", number))
             found.append(port)
         if len(found) == count:
             return found
-    raise AssertionError("unreachable")
+    raise RuntimeError("no ports are free")
 
 
 class SeaweedFS:
@@ -68,13 +79,20 @@ class SeaweedFS:
             identities.append({"name": "anonymous", "actions": anonymous})
         config = folder / "s3.json"
         config.write_text(json.dumps({"identities": identities}))
-        s3, master, volume, filer = _free_ports(4)
+        with _alone():
+            return cls._start(folder, config, timeout)
+
+    @classmethod
+    def _start(cls, folder: Path, config: Path, timeout: float) -> SeaweedFS:
+        s3, master, volume, filer, admin = _free_ports(5)
         command = [
             *_weed(), "mini", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
-            f"-s3.port={s3}", f"-s3.port.grpc={s3 + 10000}", f"-s3.config={config}", "-s3.port.iceberg=0",
+            f"-s3.port={s3}", f"-s3.port.grpc={s3 + 10000}", f"-s3.config={config}",
+            "-s3.port.iceberg=0", "-s3.port.lance=0",
             f"-master.port={master}", f"-master.port.grpc={master + 10000}",
             f"-volume.port={volume}", f"-volume.port.grpc={volume + 10000}",
             f"-filer.port={filer}", f"-filer.port.grpc={filer + 10000}",
+            f"-admin.port={admin}", f"-admin.port.grpc={admin + 10000}",
             "-admin.ui=false", "-webdav=false", "-master.telemetry=false",
         ]  # fmt: skip
         with (folder / "weed.log").open("wb") as log:
@@ -83,7 +101,8 @@ class SeaweedFS:
             )
         server = cls(folder, s3, process)
         deadline = time.monotonic() + timeout
-        while not server._answers():
+        # another server may answer at a port that this one could not get, so the process is looked at, too
+        while not server._answers() or process.poll() is not None:
             if process.poll() is not None or time.monotonic() > deadline:
                 server.stop()
                 tail = (folder / "weed.log").read_text(errors="replace")[-3000:]

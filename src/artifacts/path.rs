@@ -234,7 +234,7 @@ mod tests {
             "FILE:///etc",
             "file%3a///etc",
             "file:",
-            // CVE-2023-6730 and CVE-2024-1558 on Windows: backslashes and drive letters
+            // CVE-2023-6753 and CVE-2023-3765 on Windows: backslashes and drive letters
             "..\\x",
             "a\\..\\..\\x",
             "..%5cx",

@@ -224,11 +224,14 @@ fn is_local_host(host: &str) -> bool {
 /// Upstream: `_validate_storage_location_uri`.
 ///
 /// # Errors
-/// `INVALID_PARAMETER_VALUE` for fragments, params, `..` in the query, `runs:` URIs and more than `max_length`
+/// `INVALID_PARAMETER_VALUE` for fragments, params, `..` behind a `;` or in the query, `runs:` URIs and more than `max_length`
 /// characters.
 pub fn validate_location(uri: &str, field: &str, max_length: usize) -> Result<()> {
     let parts = UriParts::split(uri);
-    if !parts.fragment.is_empty() || !parts.params.is_empty() {
+    // `file:` knows no params, but decoding would make a way out of what follows its `;`
+    let climbs = |(_, rest): (&str, &str)| decode_fully(rest).is_none_or(|rest| rest.contains(".."));
+    let hides_climb = parts.path.split_once(';').is_some_and(climbs);
+    if !parts.fragment.is_empty() || !parts.params.is_empty() || hides_climb {
         return Err(Error::invalid(format!("'{field}' URL can't include fragments or params.")));
     }
     validate_query(parts.query)?;
@@ -357,6 +360,8 @@ mod tests {
         for (uri, message) in [
             ("s3://b/x#frag", "'artifact_location' URL can't include fragments or params."),
             ("/a;b", "'artifact_location' URL can't include fragments or params."),
+            ("file:///a;..%2f..%2fetc", "'artifact_location' URL can't include fragments or params."),
+            ("s3://b/a;%252e%252e", "'artifact_location' URL can't include fragments or params."),
             ("s3://b/x?%2e%2e", "Invalid query string"),
             ("runs:/abc", "Artifact location cannot be a runs:/ URI. Given: 'runs:/abc'"),
         ] {
