@@ -129,8 +129,8 @@ def milliseconds(text: str) -> float:
     return float(number) * {"us": 1e-3, "ms": 1, "s": 1e3, "m": 6e4}[unit]
 
 
-def measure(load: Load, variant: Variant, database: int | None, data: Data, seconds: float, first: int) -> Window:
-    """Sends one kind of request for some seconds: longer where a lone one takes long."""
+def measure(load: Load, variant: Variant, database: int | None, data: Data, seconds: float, longest: float, first: int) -> Window:
+    """Sends one kind of request for some seconds: longer, up to a bound, where a lone one takes long."""
     file = variant.server.log.parent / "load.lua"
     file.write_text(script(load, data, first))
     settle([variant.pid, database])
@@ -140,10 +140,10 @@ def measure(load: Load, variant: Variant, database: int | None, data: Data, seco
         output = send(load, variant.server.url, file, window, load.clients)
         after = cpu_seconds(variant.pid), cpu_seconds(database)
         requests = int(re.search(r"(\d+) requests in", output)[1])
-        if requests >= 3 * load.clients or window >= 60:
+        if requests >= 3 * load.clients or window >= longest:
             break
         settle([variant.pid, database])
-        window = min(60, window * 3)
+        window = min(longest, window * 3)
         file.write_text(script(load, data, first + 500_000))
     errors = re.search(r"Non-2xx or 3xx responses: (\d+)", output)
     timeouts = re.search(r"Socket errors: (.*)", output)
@@ -191,7 +191,9 @@ def compare(database: str, root: Path, args: argparse.Namespace) -> dict:
     try:
         uri = cluster.url(cluster.create_database()) if cluster else f"sqlite:///{root}/filled.db"
         filler = servers.start("ferroflow", root / f"fill-{database}", uri)
-        data = fill(filler.url)
+        chosen = [load for load in LOADS if re.search(args.only, load.label)]
+        kinds = {load.about_traces for load in chosen}
+        data = fill(filler.url, with_runs=False in kinds, with_traces=True in kinds)
         filler.terminate()
         if cluster:
             cluster.query("VACUUM ANALYZE", uri.rpartition("/")[2])
@@ -207,13 +209,12 @@ def compare(database: str, root: Path, args: argparse.Namespace) -> dict:
             running[-1].idle_mib = memory_mib(running[-1].pid)
         postgres = cluster.process.pid if cluster else None
         figures: dict[str, dict[str, list[Window]]] = {}
-        chosen = [load for load in LOADS if re.search(args.only, load.label)]
         for order, load in enumerate(chosen):
             by_variant = figures.setdefault(load.label, {variant.name: [] for variant in running})
             for turn in range(args.rounds):
                 for variant in running[turn % 3 :] + running[: turn % 3]:
                     first = (order * args.rounds + turn + 1) * 1_000_000
-                    window = measure(load, variant, postgres, data, args.seconds, first)
+                    window = measure(load, variant, postgres, data, args.seconds, args.longest, first)
                     by_variant[variant.name].append(window)
                     print(f"{database}, {load.label}, {variant.name}: {window}", file=sys.stderr, flush=True)
         print(
@@ -241,6 +242,7 @@ def main() -> None:
     """Fills, measures, prints."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=3, help="length of a window")
+    parser.add_argument("--longest", type=float, default=60, help="length of a window where fewer than three requests of each client are answered")
     parser.add_argument("--rounds", type=int, default=3, help="windows of each row and server")
     parser.add_argument("--only", default="", help="measure the rows whose label matches this expression")
     parser.add_argument("--databases", default="sqlite,postgres")

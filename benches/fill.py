@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from support.load import call
+from traces import fill_traces
 
 EXPERIMENTS, RUNS, LONG_RUNS, POINTS, FAT_RUNS, MODELS = 1000, 20_000, 10, 100_000, 50, 5000
 #: The runs lie in this many of the experiments.
@@ -26,13 +27,20 @@ class Data:
     long: list[str] = field(default_factory=list)
     #: Empty runs that the writing loads write to.
     targets: list[str] = field(default_factory=list)
+    #: The experiment that holds the traces, and one that more are written to.
+    traced: list[str] = field(default_factory=list)
 
 
-def fill(url: str) -> Data:
+def fill(url: str, with_runs: bool, with_traces: bool) -> Data:
     """Fills an empty server and returns the ids."""
     data = Data()
     with ThreadPoolExecutor(16) as pool:
         made = list(pool.map(lambda i: post(url, "experiments/create", {"name": f"experiment {i}"}), range(EXPERIMENTS)))
+        if with_traces:
+            data.traced = [made[FILLED + i]["experiment_id"] for i in (3, 4)]
+            fill_traces(url, data.traced[0], pool)
+        if not with_runs:
+            return data
         data.experiments = [answer["experiment_id"] for answer in made[:FILLED]]
         data.runs = list(pool.map(lambda i: run(url, data.experiments[i % FILLED], i, 10, 10, 5), range(RUNS)))
         fat, long, targets = (made[FILLED + i]["experiment_id"] for i in range(3))

@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass
 
 from fill import POINTS, Data
+from traces import TRACE_LOADS, lua
 
 PAGE = 25_000
 
@@ -18,6 +19,7 @@ class Load:
     label: str
     clients: int
     request: str
+    about_traces: bool = False
 
 
 def _post(path: str, body: str) -> str:
@@ -59,12 +61,14 @@ LOADS = [
     Load("log-batch of 10 metrics, 5 params, 5 tags, 16 clients", 16, _post("runs/log-batch", "mixed()")),
     Load("runs/create, 16 clients", 16,
          _post("runs/create", """'{"experiment_id":"' .. experiments[n % #experiments + 1] .. '","start_time":1,"tags":[{"key":"mlflow.user","value":"me"}]}'""")),
+    *[Load(*load, about_traces=True) for load in TRACE_LOADS],
 ]  # fmt: skip
 
 _LUA = """
-local experiments, runs, fat, long, targets, tokens = {lists}
+local experiments, runs, fat, long, targets, traced, tokens = {lists}
 local json = {{["Content-Type"] = "application/json"}}
 local n = {first}
+{traces}
 local function list(count, line)
   local items = {{}}
   for i = 1, count do items[i] = line(i) end
@@ -88,9 +92,9 @@ end
 def script(load: Load, data: Data, first: int) -> str:
     """Returns what wrk runs; `first` keeps the steps of two windows apart."""
     tokens = [""] + [page_token(offset) for offset in range(PAGE, POINTS, PAGE)]
-    lists = (data.experiments, data.runs, data.fat, data.long, data.targets, tokens)
-    lua = ", ".join("{" + ", ".join(f'"{item}"' for item in items) + "}" for items in lists)
-    return _LUA.format(lists=lua, first=first, request=load.request)
+    lists = (data.experiments, data.runs, data.fat, data.long, data.targets, data.traced, tokens)
+    items = ", ".join("{" + ", ".join(f'"{item}"' for item in ids) + "}" for ids in lists)
+    return _LUA.format(lists=items, first=first, request=load.request, traces=lua() if load.about_traces else "")
 
 
 def page_token(offset: int) -> str:
