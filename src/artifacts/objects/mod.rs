@@ -6,6 +6,7 @@
 
 mod aws_profile;
 mod azure;
+mod blocks;
 mod failure;
 mod google;
 mod presign;

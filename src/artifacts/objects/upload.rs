@@ -14,6 +14,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 
+use super::blocks::{Blocks, Collected};
 use super::failure::Said;
 use super::{Kind, Objects};
 use crate::artifacts::{ArtifactPath, mime};
@@ -21,14 +22,10 @@ use crate::domain::Result;
 
 /// The least that S3 takes as a part, but for the last.
 const PART_BYTES: usize = 5 * 1024 * 1024;
-/// What the HTTP client gets of a part at a time.
-const SLICE_BYTES: usize = 64 * 1024;
 /// After so many parts they become larger, so that 10,000, which S3 takes, are 268 GiB.
 const PARTS_OF_A_SIZE: usize = 1000;
-/// Parts of one upload that are on their way.
-const PARTS_AT_ONCE: usize = 4;
-/// Parts of all uploads that are on their way. Each upload collects one more.
-const PARTS_AT_ONCE_OF_ALL: usize = 4;
+/// Parts of all uploads together that are on their way. Each upload collects one more.
+const PARTS_AT_ONCE: usize = 3;
 
 /// How often and after which pauses an upload is taken back until the store agrees.
 const ABORT_PAUSES: [Duration; 5] = [
@@ -42,6 +39,7 @@ const ABORT_PAUSES: [Duration; 5] = [
 /// What the uploads of a server share.
 pub(crate) struct Uploads {
     parts: Arc<Semaphore>,
+    blocks: Arc<Blocks>,
     /// Where uploads are taken back: not on the thread of a connection, which may end at any time.
     runtime: Option<Handle>,
     aborting: AtomicUsize,
@@ -58,7 +56,8 @@ impl Uploads {
     /// Uploads that are given up are taken back on the current runtime, if there is one.
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
-            parts: Arc::new(Semaphore::new(PARTS_AT_ONCE_OF_ALL)),
+            parts: Arc::new(Semaphore::new(PARTS_AT_ONCE)),
+            blocks: Arc::default(),
             runtime: Handle::try_current().ok(),
             aborting: AtomicUsize::new(0),
             aborted: Notify::new(),
@@ -108,8 +107,8 @@ pub struct ObjectUpload {
     objects: Arc<Objects>,
     key: Key,
     path: ArtifactPath,
-    /// What is collected for the next part: copied, since the pieces that come keep larger buffers alive.
-    pending: Vec<u8>,
+    /// What is collected for the next part.
+    pending: Collected,
     multipart: Option<Multipart>,
 }
 
@@ -124,18 +123,19 @@ struct Multipart {
 
 impl ObjectUpload {
     pub(super) fn new(objects: Arc<Objects>, key: Key, path: ArtifactPath) -> Self {
-        Self { objects, key, path, pending: Vec::new(), multipart: None }
+        let pending = Collected::new(Arc::clone(&objects.uploads.blocks));
+        Self { objects, key, path, pending, multipart: None }
     }
 
     pub(in crate::artifacts) async fn write(&mut self, mut bytes: Bytes) -> Result<()> {
         loop {
             let missing = self.part_bytes() - self.pending.len();
             if bytes.len() < missing {
-                self.collect(&bytes);
+                self.pending.extend(&bytes);
                 return Ok(());
             }
             // some stores take only parts of equal size
-            self.collect(&bytes.split_to(missing));
+            self.pending.extend(&bytes.split_to(missing));
             self.send_part().await.map_err(|e| self.objects.failure(&e, &self.path))?;
         }
     }
@@ -150,20 +150,6 @@ impl ObjectUpload {
         PART_BYTES * (1 + self.multipart.as_ref().map_or(0, |m| m.sent) / PARTS_OF_A_SIZE)
     }
 
-    fn collect(&mut self, bytes: &[u8]) {
-        if self.multipart.is_some() && self.pending.capacity() == 0 {
-            self.pending.reserve_exact(self.part_bytes());
-        }
-        self.pending.extend_from_slice(bytes);
-    }
-
-    fn take_pending(&mut self) -> PutPayload {
-        let part = Bytes::from(std::mem::take(&mut self.pending));
-        // in slices: the HTTP client may copy what it is given at once
-        let slices = (0..part.len()).step_by(SLICE_BYTES);
-        slices.map(|from| part.slice(from..part.len().min(from + SLICE_BYTES))).collect()
-    }
-
     /// What the client library writes of a new object. Differs: it also says of `a.gz` that it is an encoded `a`,
     /// which some clients then unpack on the way.
     fn attributes(&self) -> Attributes {
@@ -176,12 +162,12 @@ impl ObjectUpload {
 
     async fn put(&mut self) -> object_store::Result<()> {
         let options = PutOptions { attributes: self.attributes(), ..PutOptions::default() };
-        let payload = self.take_pending();
+        let payload = PutPayload::from_iter(self.pending.take());
         self.objects.writer.put_opts(&self.key, payload, options).await.map(drop)
     }
 
     async fn send_part(&mut self) -> object_store::Result<()> {
-        let payload = self.take_pending();
+        let payload = PutPayload::from_iter(self.pending.take());
         if self.multipart.is_none() {
             let id = self.create().await?;
             self.multipart =
