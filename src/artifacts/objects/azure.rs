@@ -8,6 +8,7 @@ use std::sync::Arc;
 use object_store::HeaderMap;
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 
+use super::http::Connector;
 use super::{Kind, Objects, Uploads, client_options, misconfigured, retries};
 use crate::config::Environment;
 use crate::domain::artifact_uri::UriParts;
@@ -29,6 +30,7 @@ pub(super) fn open(
         .with_account(place.account)
         .with_endpoint(format!("https://{}.{}", place.account, place.host))
         .with_retry(retries())
+        .with_http_connector(Connector { region: None })
         .with_client_options(client_options());
     let builder = with_credentials(builder, place.kind, environment)?;
     let store = Arc::new(builder.build().map_err(|e| misconfigured(e.to_string()))?);

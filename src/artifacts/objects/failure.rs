@@ -28,12 +28,6 @@ impl Objects {
                 let message = format!("The server has no access to artifact '{path}' in {name}.");
                 Error::new(ErrorCode::PermissionDenied, message)
             }
-            Meaning::BadName => Error::new(
-                ErrorCode::InternalError,
-                format!(
-                    "A name below '{path}' in {name} cannot be shown: it has an empty part or control characters."
-                ),
-            ),
             Meaning::Away => {
                 Error::unavailable(format!("The artifact store {name} cannot be reached; try again later."))
             }
@@ -83,8 +77,6 @@ enum Meaning {
     Nothing,
     NoBucket,
     NoAccess,
-    /// A key in a list is none that this server can name.
-    BadName,
     /// No answer, or one that asks to come again.
     Away,
     Other,
@@ -126,7 +118,6 @@ fn meaning(error: &StoreError, status: Option<&str>, code: Option<&str>) -> Mean
         (StoreError::NotFound { .. }, ..) | (_, Some(404), _) => Meaning::Nothing,
         (StoreError::PermissionDenied { .. } | StoreError::Unauthenticated { .. }, ..)
         | (_, Some(401 | 403), _) => Meaning::NoAccess,
-        (StoreError::InvalidPath { .. }, ..) => Meaning::BadName,
         (_, Some(429 | 500..), _) | (_, _, Some("SlowDown" | "InternalError")) => Meaning::Away,
         _ => match http_error(error).map(HttpError::kind) {
             Some(HttpErrorKind::Decode) | None => Meaning::Other,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use object_store::gcp::{GcpCredential, GoogleCloudStorageBuilder};
 use object_store::{HeaderMap, StaticCredentialProvider};
 
+use super::http::Connector;
 use super::{Kind, Objects, Uploads, client_options, misconfigured, retries};
 use crate::config::Environment;
 use crate::domain::artifact_uri::UriParts;
@@ -27,6 +28,7 @@ pub(super) fn open(
     let mut builder = GoogleCloudStorageBuilder::new()
         .with_bucket_name(bucket)
         .with_retry(retries())
+        .with_http_connector(Connector { region: None })
         .with_client_options(client_options());
     if let Some(file) = environment.get("GOOGLE_APPLICATION_CREDENTIALS") {
         builder = builder.with_application_credentials(file);

@@ -9,7 +9,10 @@ mod azure;
 mod blocks;
 mod failure;
 mod google;
+mod http;
+mod lists;
 mod presign;
+mod region;
 mod s3;
 #[cfg(test)]
 pub(super) mod testing;
@@ -18,6 +21,7 @@ mod upload;
 use std::fmt;
 use std::io;
 use std::ops::Range;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -150,6 +154,9 @@ fn no_such(path: &ArtifactPath) -> Error {
 fn is_folder(path: &ArtifactPath) -> Error {
     Error::invalid(format!("Artifact path refers to a directory, not a file: '{path}'"))
 }
+
+/// What a method of `object_store`'s traits returns.
+type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// An object that was found.
 #[derive(Debug)]

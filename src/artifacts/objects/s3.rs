@@ -1,7 +1,6 @@
 //! S3 and what speaks like it: the settings that boto3 and MLflow read from the environment, made into a client.
 //!
-//! Upstream: `S3ArtifactRepository`, botocore's `configprovider` and `args`. Differs: a bucket in another region than
-//! the configured one is not looked for; `MinIO`, Garage and the like need none.
+//! Upstream: `S3ArtifactRepository`, botocore's `configprovider` and `args`.
 
 use std::sync::Arc;
 
@@ -12,6 +11,8 @@ use object_store::{Certificate, ClientOptions, HeaderMap, HeaderValue};
 use serde_json::{Map, Value};
 
 use super::aws_profile::Profile;
+use super::http::Connector;
+use super::region::{Region, RegionalSigner};
 use super::{Kind, Objects, Uploads, client_options, misconfigured, retries};
 use crate::config::Environment;
 use crate::domain::artifact_uri::UriParts;
@@ -58,21 +59,23 @@ pub(super) fn open(
         return Err(Error::invalid(format!("Invalid artifact location: 's3://{bucket}' names no bucket.")));
     }
     let settings = Settings::read(environment)?;
-    let reader = settings.builder(bucket)?;
+    let region = Region::new(settings.region.clone());
+    let builder = settings.builder(bucket, &region)?;
     // what is said of new objects may not be said in requests for old ones
     let mut said = settings.common_headers.clone();
     said.extend(settings.upload_headers.clone());
-    let writer = reader.clone().with_client_options(settings.client_options()?.with_default_headers(said));
+    let writer = builder.clone().with_client_options(settings.client_options()?.with_default_headers(said));
     let made = |builder: AmazonS3Builder| builder.build().map_err(|e| misconfigured(e.to_string()));
-    let (reader, writer) = (Arc::new(made(reader)?), Arc::new(made(writer)?));
+    let (reader, writer) = (Arc::new(made(builder.clone())?), Arc::new(made(writer)?));
+    let signer = Arc::new(RegionalSigner::new(region, Arc::clone(&reader), builder));
     Ok(Objects {
         kind: Kind::S3,
         name: format!("s3://{bucket}"),
         store: reader.clone(),
         writer: writer.clone(),
-        multipart: reader.clone(),
+        multipart: reader,
         multipart_writer: writer,
-        signer: reader,
+        signer,
         upload_headers: settings.upload_headers,
         uploads,
     })
@@ -158,13 +161,14 @@ impl Settings {
         Ok(certificates.into_iter().fold(options, ClientOptions::with_root_certificate))
     }
 
-    fn builder(&self, bucket: &str) -> Result<AmazonS3Builder> {
+    fn builder(&self, bucket: &str, region: &Arc<Region>) -> Result<AmazonS3Builder> {
         let has_tls = self.endpoint.as_ref().is_none_or(|url| url.starts_with("https:"));
         let (endpoint, in_host) = self.address(bucket)?;
         let mut builder = AmazonS3Builder::new()
             .with_bucket_name(bucket)
             .with_region(&self.region)
             .with_retry(retries())
+            .with_http_connector(Connector { region: Some(Arc::clone(region)) })
             .with_virtual_hosted_style_request(in_host)
             .with_skip_signature(self.is_unsigned)
             // TLS guards what is sent already; without it, the signature does
