@@ -4,6 +4,8 @@
 
 use std::collections::HashMap;
 
+use object_store::aws::AmazonS3ConfigKey;
+
 use crate::config::Environment;
 use crate::domain::{Error, Result};
 
@@ -14,6 +16,18 @@ pub(super) struct Profile {
     values: HashMap<String, String>,
 }
 
+/// What holds credentials in a profile.
+const KEYS: [(AmazonS3ConfigKey, &str); 3] = [
+    (AmazonS3ConfigKey::AccessKeyId, "aws_access_key_id"),
+    (AmazonS3ConfigKey::SecretAccessKey, "aws_secret_access_key"),
+    (AmazonS3ConfigKey::Token, "aws_session_token"),
+];
+/// What holds a role and the token that proves one may have it.
+const WEB_IDENTITY: [(AmazonS3ConfigKey, &str); 3] = [
+    (AmazonS3ConfigKey::WebIdentityTokenFile, "web_identity_token_file"),
+    (AmazonS3ConfigKey::RoleArn, "role_arn"),
+    (AmazonS3ConfigKey::RoleSessionName, "role_session_name"),
+];
 /// Ways to credentials that a profile can name and that this server does not know.
 const UNKNOWN_WAYS: [&str; 5] =
     ["role_arn", "credential_process", "sso_session", "sso_start_url", "login_session"];
@@ -51,11 +65,19 @@ impl Profile {
         self.values.get(name).map(String::as_str)
     }
 
-    /// Returns the key, the secret and the session token; `None` if the profile has none.
+    /// Returns the settings of the way to credentials that the profile names; none if it names no way.
     ///
     /// # Errors
-    /// `INTERNAL_ERROR` if the profile names another way to credentials: going on would use somebody else's.
-    pub(super) fn keys(&self) -> Result<Option<(&str, &str, Option<&str>)>> {
+    /// `INTERNAL_ERROR` if the profile names a way that this server does not know: going on would use somebody else's
+    /// credentials.
+    pub(super) fn credentials(&self) -> Result<Vec<(AmazonS3ConfigKey, String)>> {
+        let all = |names: &[(AmazonS3ConfigKey, &str)]| {
+            let found = names.iter().filter_map(|(key, name)| Some((*key, self.get(name)?.to_owned())));
+            found.collect::<Vec<_>>()
+        };
+        if self.get("role_arn").and(self.get("web_identity_token_file")).is_some() {
+            return Ok(all(&WEB_IDENTITY));
+        }
         if let Some(way) = UNKNOWN_WAYS.iter().find(|way| self.values.contains_key(**way)) {
             let name = &self.name;
             let message = format!(
@@ -63,8 +85,8 @@ impl Profile {
             );
             return Err::<_, Error>(super::misconfigured(message));
         }
-        let keys = self.get("aws_access_key_id").zip(self.get("aws_secret_access_key"));
-        Ok(keys.map(|(id, secret)| (id, secret, self.get("aws_session_token"))))
+        let has_keys = self.get("aws_access_key_id").and(self.get("aws_secret_access_key")).is_some();
+        Ok(if has_keys { all(&KEYS) } else { Vec::new() })
     }
 }
 
@@ -96,7 +118,8 @@ mod tests {
     fn profile(named: Option<&str>) -> Result<Profile> {
         let folder = tempfile::tempdir().unwrap();
         let config = "[default]\nregion = eu-west-1\n\n[profile  big]\nregion=eu-north-1\ns3 =\n  region = no\n\
-                      aws_access_key_id = from-config\n[profile role]\nrole_arn = x\n";
+                      aws_access_key_id = from-config\n[profile role]\nrole_arn = x\n[profile web]\nrole_arn = r\n\
+                      web_identity_token_file = /f\n";
         let credentials = "# mine\n[default]\naws_access_key_id = A\naws_secret_access_key = a=b\n[big]\n\
                            aws_access_key_id=B\naws_secret_access_key=b\naws_session_token=t\n";
         std::fs::create_dir(folder.path().join(".aws")).unwrap();
@@ -115,10 +138,14 @@ mod tests {
     fn both_files_are_read() {
         let default = profile(None).unwrap();
         assert_eq!(default.get("region"), Some("eu-west-1"));
-        assert_eq!(default.keys().unwrap(), Some(("A", "a=b", None)));
+        let values = |profile: &Profile| {
+            profile.credentials().unwrap().into_iter().map(|(_, value)| value).collect::<Vec<_>>()
+        };
+        assert_eq!(values(&default), ["A", "a=b"]);
         let big = profile(Some("big")).unwrap();
         assert_eq!(big.get("region"), Some("eu-north-1"));
-        assert_eq!(big.keys().unwrap(), Some(("B", "b", Some("t"))));
+        assert_eq!(values(&big), ["B", "b", "t"]);
+        assert_eq!(values(&profile(Some("web")).unwrap()), ["/f", "r"]);
     }
 
     #[test]
@@ -126,6 +153,6 @@ mod tests {
         let missing = profile(Some("none")).err().unwrap();
         assert_eq!(missing.message, "The AWS profile 'none' could not be found.");
         let role = profile(Some("role")).unwrap();
-        assert!(role.keys().unwrap_err().message.contains("by `role_arn`"));
+        assert!(role.credentials().unwrap_err().message.contains("by `role_arn`"));
     }
 }

@@ -236,10 +236,9 @@ fn credentials(environment: &Environment, profile: &Profile) -> Result<Vec<(Amaz
     if environment.get("AWS_WEB_IDENTITY_TOKEN_FILE").is_some() {
         return Ok(from_environment(&web_identity));
     }
-    if let Some((id, secret, token)) = profile.keys()? {
-        let mut keys = vec![(Key::AccessKeyId, id.to_owned()), (Key::SecretAccessKey, secret.to_owned())];
-        keys.extend(token.map(|token| (Key::Token, token.to_owned())));
-        return Ok(keys);
+    let of_profile = profile.credentials()?;
+    if !of_profile.is_empty() {
+        return Ok(of_profile);
     }
     Ok(from_environment(&[
         (Key::ContainerCredentialsRelativeUri, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"),
