@@ -109,8 +109,8 @@ impl Objects {
         }
         let key = key(path)?;
         let is_azure = self.kind == Kind::AzureBlobs;
-        if is_azure && !path.as_str().chars().all(is_plain) {
-            // `object_store` signs such names wrongly; the client library then sends the file whole
+        if !is_signed_rightly(self.kind, path.as_str()) {
+            // the client library then sends the file whole
             return Err(Error::new(ErrorCode::NotImplemented, NO_MULTIPART));
         }
         let id = if is_azure { None } else { Some(self.begin(&key, path).await?) };
@@ -183,6 +183,16 @@ impl Objects {
 /// What the client library takes as advice to do without parts.
 const NO_MULTIPART: &str = "Multipart upload is not supported for the current artifact repository";
 
+/// Says whether `object_store` signs URLs of the path as the store reads them. Of Azure's and Google's it encodes
+/// nothing itself, and so a `%` or `?` in a name would be read as something else.
+fn is_signed_rightly(kind: Kind, path: &str) -> bool {
+    match kind {
+        Kind::S3 => true,
+        Kind::Google => !path.contains(['%', '?', '\\']) && !path.ends_with(' '),
+        Kind::AzureBlobs | Kind::AzureLake => path.chars().all(is_plain),
+    }
+}
+
 /// Says whether a character stands in URLs as it is.
 fn is_plain(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '/' | '-' | '_' | '.' | '~')
@@ -211,6 +221,22 @@ fn attachment(file_name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_would_be_signed_wrongly_is_not_signed() {
+        for (path, kinds) in [
+            ("a/b-c_d.e~f", &[Kind::S3, Kind::Google, Kind::AzureBlobs][..]),
+            ("a/é 日+.txt", &[Kind::S3, Kind::Google]),
+            ("100%", &[Kind::S3]),
+            ("a?b", &[Kind::S3]),
+            ("a\\b", &[Kind::S3]),
+            ("a ", &[Kind::S3]),
+        ] {
+            for kind in [Kind::S3, Kind::Google, Kind::AzureBlobs] {
+                assert_eq!(is_signed_rightly(kind, path), kinds.contains(&kind), "{kind:?} {path}");
+            }
+        }
+    }
 
     #[test]
     fn downloads_are_saved_under_their_name() {
