@@ -70,9 +70,7 @@ class Chaos:
                 _reset(client)
                 continue
             try:
-                if self._tls:
-                    client = self._tls.wrap_socket(client, server_side=True)
-                server = socket.create_connection(self._server)
+                client, server = self._meet(client)
             except OSError:
                 _reset(client)
                 continue
@@ -80,6 +78,12 @@ class Chaos:
                 self._open |= {client, server}
             for source, target, upwards in ((client, server, True), (server, client, False)):
                 threading.Thread(target=self._pass_on, args=(source, target, upwards), daemon=True).start()
+
+    def _meet(self, client: socket.socket) -> tuple[socket.socket, socket.socket]:
+        """Returns the client's connection, with its TLS, and one to the server."""
+        if self._tls:
+            client = self._tls.wrap_socket(client, server_side=True)
+        return client, socket.create_connection(self._server)
 
     def _pass_on(self, source: socket.socket, target: socket.socket, upwards: bool) -> None:
         passed = 0
