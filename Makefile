@@ -1,6 +1,6 @@
 # The ways to run, test and measure Ferroflow. Each target installs what it misses; big things are kept in
 # $FERROFLOW_CACHE (default ~/.cache/ferroflow), outside the clone.
-.PHONY: help run ui test test-unit test-compat test-differential test-browser test-large test-clouds demo lint bench bench-artifacts
+.PHONY: help run ui test test-unit test-compat test-differential test-browser test-large test-clouds test-garage demo lint bench bench-artifacts
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -32,6 +32,10 @@ test-large: ## artifacts of 3 GiB on S3 and disk, up and down (minutes, and 15 G
 test-clouds: ## Google's and Azure's stores, as far as emulators show them (fetches Azurite)
 	@npm ci --prefix compat-tests/emulators --silent --no-audit --no-fund
 	@PYTEST_ARGS='-n 0 -k test_clouds' scripts/test.sh compat
+
+test-garage: ## of test-compat: what concerns S3, with Garage as the store (builds it, 16 minutes of a processor)
+	@scripts/garage.sh
+	@PYTEST_ARGS='-n 0 -k test_s3 --s3 garage' scripts/test.sh compat
 
 demo: ## train a scikit-learn sweep against the server of `make run` (URL=...) and look at it in Chromium
 	@scripts/demo.sh $(URL)

@@ -30,6 +30,7 @@ os.environ |= {
 }
 
 from support import servers  # noqa: E402
+from support.garage import Garage  # noqa: E402
 from support.postgres import Cluster  # noqa: E402
 from support.s3 import SeaweedFS  # noqa: E402
 
@@ -37,6 +38,7 @@ from support.s3 import SeaweedFS  # noqa: E402
 def pytest_addoption(parser):
     parser.addoption("--target", choices=["ferroflow", "stock"], default="ferroflow", help="the server to test")
     parser.addoption("--databases", default="sqlite,postgres", help="the databases to test on")
+    parser.addoption("--s3", choices=["seaweedfs", "garage"], default="seaweedfs", help="the S3 server to test with")
 
 
 def pytest_configure():
@@ -79,9 +81,10 @@ def postgres():
 
 
 @pytest.fixture(scope="session")
-def s3(tmp_path_factory):
+def s3(request, tmp_path_factory):
     """The S3 server of this session."""
-    server = SeaweedFS.start(tmp_path_factory.mktemp("seaweedfs"))
+    kind = {"seaweedfs": SeaweedFS, "garage": Garage}[request.config.getoption("s3")]
+    server = kind.start(tmp_path_factory.mktemp(kind.kind))
     yield server
     server.stop()
 

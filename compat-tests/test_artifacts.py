@@ -11,7 +11,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from support.transfers import two_thousand_files, uploads_at_the_same_time
 from support.wire import MIB, PROXY, ask, memory_mib
+
 
 @pytest.fixture(scope="module")
 def server(start_server, target):
@@ -89,6 +91,14 @@ def test_artifacts_are_deleted(mlflow, client, tmp_path):
     assert [(f.path, f.is_dir) for f in client.list_artifacts(run_id)] == [("a", True), ("three.txt", False)]
     repository.delete_artifacts()
     assert client.list_artifacts(run_id) == []
+
+
+def test_many_small_files(mlflow, client, tmp_path):
+    two_thousand_files(mlflow, client, tmp_path)
+
+
+def test_uploads_at_the_same_time(server):
+    uploads_at_the_same_time(server)
 
 
 def test_a_local_location_is_served_too(mlflow, client, tmp_path, server):

@@ -2,7 +2,8 @@
 
 Each is played in full: what was refused in the repaired release is refused, and whatever is answered, no byte of a
 file outside the artifacts comes back, and no file there is changed. `--target stock` plays them against stock, which
-refuses backslashes on Windows only and finds nothing under such names elsewhere.
+refuses backslashes on Windows only and finds nothing under such names elsewhere. CVE-2023-6730, which lists of these
+sometimes name, is another project's.
 """
 
 from __future__ import annotations

@@ -8,8 +8,11 @@ import json
 import os
 import socket
 import ssl
+import threading
 import time
 import urllib.request
+import uuid
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
@@ -17,6 +20,8 @@ import pytest
 from support import certificates
 from support.chaos import Chaos
 from support.servers import start
+from support.transfers import two_thousand_files, uploads_at_the_same_time
+from support.tunnel import Tunnel
 from support.wire import MIB, PROXY, ask, memory_mib
 
 NAMES = [
@@ -95,18 +100,7 @@ def test_models_are_logged_and_loaded(mlflow, client, server):
 
 
 def test_many_small_files(mlflow, client, tmp_path):
-    folder = tmp_path / "many"
-    for number in range(2000):
-        path = folder / f"{number % 4}/{number:04}.txt"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"{number}")
-    with mlflow.start_run() as run:
-        mlflow.log_artifacts(folder, "many")
-    run_id = run.info.run_id
-    assert [f.path for f in client.list_artifacts(run_id, "many")] == [f"many/{n}" for n in range(4)]
-    assert [len(client.list_artifacts(run_id, f"many/{n}")) for n in range(4)] == [500] * 4
-    down = Path(mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path="many", dst_path=str(tmp_path / "down")))
-    assert sorted(int(path.read_text()) for path in down.rglob("*.txt")) == list(range(2000))
+    two_thousand_files(mlflow, client, tmp_path)
 
 
 def test_more_than_a_page_is_listed(server, s3, bucket):
@@ -121,21 +115,23 @@ def test_more_than_a_page_is_listed(server, s3, bucket):
     assert keys(s3, bucket, "root/page/") == set()
 
 
+def test_keys_that_are_no_paths_do_not_hide_the_others(server, s3, bucket):
+    """Other programs write such keys; folders that they mark by empty objects are folders."""
+    for key in ("a//b", "a/", "a/marked/", "a//", "/a/x", "a/b\tc", "a/d\ne", "a/f.txt", "a/marked/g&h"):
+        s3.client().put_object(Bucket=bucket, Key=f"root/odd/{key}", Body=b"" if key.endswith("/") else b"x")
+    files = {path: json.loads(ask(server, "GET", f"{PROXY}?path=odd{path}")[2])["files"] for path in ("", "/a", "/a/marked")}
+    names = {path: [f["path"] for f in listed] for path, listed in files.items()}
+    # SeaweedFS takes `a//b` for `a/b`, Garage does not
+    assert names[""] == ["a"]
+    assert {"f.txt", "marked"} <= set(names["/a"]) <= {"b", "f.txt", "marked", "x"}
+    assert names["/a/marked"] == ["g&h"]
+    assert ask(server, "GET", f"{PROXY}/odd/a/f.txt")[2] == b"x"
+    assert ask(server, "DELETE", f"{PROXY}/odd/a")[0] == 200
+    assert not any(key.endswith((".txt", "h")) for key in keys(s3, bucket, "root/odd/"))
+
+
 def test_uploads_at_the_same_time(server, s3, bucket):
-    bodies = {f"{number}.bin": os.urandom(7 * MIB + number) for number in range(6)}
-
-    def put(name, body):
-        return ask(server, "PUT", f"{PROXY}/together/{name}", body)[0]
-
-    with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        statuses = list(pool.map(put, bodies, bodies.values()))
-        # the same file from two clients is the file of one of them
-        statuses += list(pool.map(put, ["same"] * 2, [b"a" * 11 * MIB, b"b" * 11 * MIB]))
-    assert statuses == [200] * 8
-    for name, body in bodies.items():
-        assert ask(server, "GET", f"{PROXY}/together/{name}")[2] == body
-    same = ask(server, "GET", f"{PROXY}/together/same")[2]
-    assert same in (b"a" * 11 * MIB, b"b" * 11 * MIB)
+    uploads_at_the_same_time(server)
     assert begun_uploads(s3, bucket) == []
 
 
@@ -312,6 +308,27 @@ def test_artifacts_that_do_not_go_through_the_server_are_shown(mlflow, client, s
         assert mlflow.artifacts.load_text(f"runs:/{run_id}/from/page.txt") == "page"
 
 
+@pytest.mark.parametrize("way", ["proxied", "direct"])
+def test_attachments_of_traces_are_shown(mlflow, client, server, request, s3, bucket, way):
+    if way == "direct":
+        request.getfixturevalue("direct")
+    with mlflow.start_span("asked") as span:
+        span.set_inputs({"question": "why"})
+    mlflow.flush_trace_async_logging()
+    trace_id, name = span.trace_id, str(uuid.uuid4())
+    uri = client.get_trace(trace_id).info.tags["mlflow.artifactLocation"]
+    prefix = uri.removeprefix(f"s3://{bucket}/" if way == "direct" else "mlflow-artifacts:/")
+    assert prefix != uri and not prefix.startswith("/")
+    key = f"{prefix if way == 'direct' else f'root/{prefix}'}/attachments/{name}"
+    s3.client().put_object(Bucket=bucket, Key=key, Body=b"attached")
+    for version in ("2.0", "3.0"):
+        url = f"/ajax-api/{version}/mlflow/get-trace-artifact?request_id={trace_id}"
+        assert ask(server, "GET", f"{url}&path={name}")[0::2] == (200, b"attached")
+        assert b"question" in ask(server, "GET", url)[2]
+        for path in (f"../{name}", f"..%252f{name}", f"attachments/{name}", f"%2f{name}"):
+            assert ask(server, "GET", f"{url}&path={path}")[0] == 400
+
+
 def test_presigned_urls_of_runs_and_models(mlflow, client, server, direct):
     with mlflow.start_run() as run:
         mlflow.log_text("hello", "a.txt")
@@ -374,6 +391,72 @@ def test_credentials_come_from_a_profile(start_server, target, s3, bucket, tmp_p
     assert ask(server, "GET", f"{PROXY}/x")[2] == b"x"
 
 
+def test_the_bucket_may_stand_in_the_host(start_server, target, s3, tmp_path):
+    bucket = "in-the-host"
+    s3.create_bucket(bucket)
+    tunnel = Tunnel(tmp_path, {f"{bucket}.s3.test": s3.url})
+    variables = {"MLFLOW_S3_ENDPOINT_URL": "https://s3.test", "MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE": "virtual"}
+    try:
+        server = start_server(
+            target, "sqlite", artifacts=f"s3://{bucket}/x", environment=s3.environment | tunnel.environment | variables
+        )  # fmt: skip
+        for name, size in (("small é.txt", 10), ("large.bin", 6 * MIB)):
+            assert ask(server, "PUT", f"{PROXY}/{quote(name)}", b"x" * size)[0] == 200
+            assert ask(server, "GET", f"{PROXY}/{quote(name)}")[2] == b"x" * size
+        assert len(json.loads(ask(server, "GET", PROXY)[2])["files"]) == 2
+        assert keys(s3, bucket) == {"x/small é.txt", "x/large.bin"}
+        made = json.loads(ask(server, "GET", "/api/2.0/mlflow-artifacts/presigned/large.bin")[2])
+        assert made["url"].startswith(f"https://{bucket}.s3.test/x/large.bin?")
+        assert ask(server, "DELETE", f"{PROXY}/large.bin")[0] == 200
+        assert keys(s3, bucket) == {"x/small é.txt"}
+    finally:
+        tunnel.stop()
+
+
+def test_a_bucket_in_another_region_is_found(start_server, target, s3, tmp_path):
+    """Amazon's hosts are named after regions, and a wrong one says which is right. Dots keep the bucket out of the host."""
+    asked = []
+
+    class Elsewhere(BaseHTTPRequestHandler):
+        def _redirect(self):
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            asked.append(self.path)
+            body = b"" if self.command == "HEAD" else b"<Error><Code>PermanentRedirect</Code></Error>"
+            self.send_response(301)
+            for name, value in {"x-amz-bucket-region": "us-east-1", "Content-Length": str(len(body))}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _redirect
+
+        def log_message(self, *_):
+            pass
+
+    s3.create_bucket(bucket := "far.away")
+    elsewhere = ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere)
+    threading.Thread(target=elsewhere.serve_forever, daemon=True).start()
+    hosts = {"s3.eu-west-9.amazonaws.com": f"http://127.0.0.1:{elsewhere.server_port}", "s3.us-east-1.amazonaws.com": s3.url, "s3.amazonaws.com": s3.url}
+    tunnel = Tunnel(tmp_path, hosts)
+    variables = s3.environment | tunnel.environment | {"AWS_DEFAULT_REGION": "eu-west-9"}
+    del variables["MLFLOW_S3_ENDPOINT_URL"]
+    try:
+        server = start_server(target, "sqlite", artifacts=f"s3://{bucket}/x", environment=variables)
+        for name, size in (("small é.txt", 10), ("large.bin", 6 * MIB)):
+            assert ask(server, "PUT", f"{PROXY}/{quote(name)}", b"x" * size)[0] == 200
+            assert ask(server, "GET", f"{PROXY}/{quote(name)}")[2] == b"x" * size
+        assert len(json.loads(ask(server, "GET", PROXY)[2])["files"]) == 2
+        assert keys(s3, bucket) == {"x/small é.txt", "x/large.bin"}
+        if target == "ferroflow":
+            made = json.loads(ask(server, "GET", "/api/2.0/mlflow-artifacts/presigned/large.bin")[2])
+            assert made["url"].startswith(f"https://s3.us-east-1.amazonaws.com/{bucket}/x/large.bin?")
+            assert "%2Fus-east-1%2Fs3%2F" in made["url"]
+            assert len(asked) == 1
+    finally:
+        tunnel.stop()
+        elsewhere.shutdown()
+
+
 @pytest.mark.parametrize(
     ("trusts", "ignores", "status"), [("ours", False, 200), ("other", False, 503), ("other", True, 200), (None, False, 503)]
 )
@@ -423,24 +506,26 @@ def test_clients_use_the_bucket_without_the_proxy(start_server, target, s3, buck
 
 
 @pytest.mark.parametrize(
-    ("variables", "destination", "method", "status", "code"),
+    ("key", "secret", "destination", "method", "status", "code"),
     [
-        ({"AWS_ACCESS_KEY_ID": "reader-key", "AWS_SECRET_ACCESS_KEY": "reader-secret"}, "module/x", "PUT", 403, "AccessDenied"),
-        ({"AWS_SECRET_ACCESS_KEY": "wrong-secret-that-must-not-show"}, "module/x", "GET", 403, "SignatureDoesNotMatch"),
-        ({"AWS_ACCESS_KEY_ID": "nobody"}, "module/x", "GET", 403, "InvalidAccessKeyId"),
-        ({}, "nosuchbucket/x", "GET", 404, "NoSuch"),
+        ("reader", "reader", "module/x", "PUT", 403, "AccessDenied"),
+        ("owner", "wrong", "module/x", "GET", 403, "SignatureDoesNotMatch"),
+        ("nobody", "owner", "module/x", "GET", 403, "InvalidAccessKeyId"),
+        ("owner", "owner", "nosuchbucket/x", "GET", 404, "NoSuch"),
     ],
-)  # fmt: skip
-def test_refusals_are_told_apart(start_server, target, s3, bucket, variables, destination, method, status, code):
+)
+def test_refusals_are_told_apart(start_server, target, s3, bucket, key, secret, destination, method, status, code):
     if target == "stock":
         pytest.skip("stock answers 500")
+    known = {"owner": s3.owner, "reader": s3.reader, "nobody": ("GK" + "00" * 12, ""), "wrong": ("", "77" * 32)}
+    variables = {"AWS_ACCESS_KEY_ID": known[key][0], "AWS_SECRET_ACCESS_KEY": known[secret][1]}
     server = start_server(target, "sqlite", artifacts=f"s3://{destination}", environment=s3.environment | variables)
     got, _, answer = ask(server, method, f"{PROXY}/file", b"x" if method == "PUT" else None)
     assert got == status, answer
     log = server.log.read_text()
-    assert code in log
-    for secret in (variables.get("AWS_SECRET_ACCESS_KEY"), s3.environment["AWS_SECRET_ACCESS_KEY"]):
-        assert secret is None or (secret not in log and secret.encode() not in answer)
+    assert s3.codes.get(code, code) in log
+    used = variables["AWS_SECRET_ACCESS_KEY"]
+    assert used not in log and used.encode() not in answer
     assert "X-Amz-Signature" not in log and "AWS4-HMAC" not in log
 
 

@@ -23,18 +23,16 @@ import tempfile
 import time
 from pathlib import Path
 
-ACCESS_KEY, SECRET_KEY = "test-access-key", "test-secret-key-that-must-not-show"
-
 
 @contextlib.contextmanager
-def _alone():
+def alone():
     """Holds off other processes that look for ports: two would find the same ones free until a server listens."""
     with (Path(tempfile.gettempdir()) / "ferroflow-seaweedfs.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Ports that are free together with the one 10,000 above, where SeaweedFS listens, too.
 
     Both lie below the range from which the system takes the ports of connections that go out.
@@ -50,14 +48,65 @@ def _free_ports(count: int) -> list[int]:
     raise RuntimeError("no ports are free")
 
 
-class SeaweedFS:
+class S3Server:
     """A running server with its folder."""
+
+    kind: str
+    #: Key and secret of who may do everything, and of who may only read.
+    owner: tuple[str, str]
+    reader: tuple[str, str]
+    #: Where it says something else than SeaweedFS: that, by what SeaweedFS says.
+    codes: dict[str, str] = {}
 
     def __init__(self, folder: Path, port: int, process: subprocess.Popen[bytes]) -> None:
         self.folder = folder
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
         self._process = process
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What boto3, MLflow and the server under test need to know."""
+        return {
+            "MLFLOW_S3_ENDPOINT_URL": self.url,
+            "AWS_ACCESS_KEY_ID": self.owner[0],
+            "AWS_SECRET_ACCESS_KEY": self.owner[1],
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_CONFIG_FILE": "/nonexistent",
+            "AWS_SHARED_CREDENTIALS_FILE": "/nonexistent",
+        }
+
+    def client(self, **options):
+        """A boto3 client."""
+        import boto3
+        from botocore.config import Config
+
+        return boto3.session.Session().client(
+            "s3", endpoint_url=self.url, region_name="us-east-1", aws_access_key_id=self.owner[0],
+            aws_secret_access_key=self.owner[1],
+            config=Config(signature_version="s3v4", s3={"addressing_style": "path"}, **options),
+        )  # fmt: skip
+
+    def create_bucket(self, name: str) -> str:
+        """Makes an empty bucket and returns its URI."""
+        self.client().create_bucket(Bucket=name)
+        return f"s3://{name}"
+
+    def stop(self) -> None:
+        """Ends the server; its folder stays."""
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, number)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(10)
+
+
+class SeaweedFS(S3Server):
+    """The server that all tests use unless they are told otherwise."""
+
+    kind = "seaweedfs"
+    owner = ("test-access-key", "test-secret-key-that-must-not-show")
+    reader = ("reader-key", "reader-secret")
 
     @classmethod
     def start(cls, folder: Path, timeout: float = 60, anonymous: list[str] | None = None) -> SeaweedFS:
@@ -71,23 +120,23 @@ class SeaweedFS:
                 "actions": actions,
             }
             for name, key, secret, actions in (
-                ("owner", ACCESS_KEY, SECRET_KEY, ["Admin", "Read", "Write", "List", "Tagging"]),
-                ("reader", "reader-key", "reader-secret", ["Read", "List"]),
+                ("owner", *cls.owner, ["Admin", "Read", "Write", "List", "Tagging"]),
+                ("reader", *cls.reader, ["Read", "List"]),
             )
         ]
         if anonymous:
             identities.append({"name": "anonymous", "actions": anonymous})
         config = folder / "s3.json"
         config.write_text(json.dumps({"identities": identities}))
-        with _alone():
+        with alone():
             return cls._start(folder, config, timeout)
 
     @classmethod
     def _start(cls, folder: Path, config: Path, timeout: float) -> SeaweedFS:
-        s3, master, volume, filer, admin = _free_ports(5)
+        s3, master, volume, filer, admin = free_ports(5)
         command = [
             *_weed(), "mini", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
-            f"-s3.port={s3}", f"-s3.port.grpc={s3 + 10000}", f"-s3.config={config}",
+            f"-s3.port={s3}", "-s3.domainName=s3.test", f"-s3.port.grpc={s3 + 10000}", f"-s3.config={config}",
             "-s3.port.iceberg=0", "-s3.port.lance=0",
             f"-master.port={master}", f"-master.port.grpc={master + 10000}",
             f"-volume.port={volume}", f"-volume.port.grpc={volume + 10000}",
@@ -109,42 +158,6 @@ class SeaweedFS:
                 raise RuntimeError(f"SeaweedFS did not start:\n{tail}")
             time.sleep(0.1)
         return server
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """What boto3, MLflow and the server under test need to know."""
-        return {
-            "MLFLOW_S3_ENDPOINT_URL": self.url,
-            "AWS_ACCESS_KEY_ID": ACCESS_KEY,
-            "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
-            "AWS_DEFAULT_REGION": "us-east-1",
-            "AWS_CONFIG_FILE": "/nonexistent",
-            "AWS_SHARED_CREDENTIALS_FILE": "/nonexistent",
-        }
-
-    def client(self, **options):
-        """A boto3 client."""
-        import boto3
-        from botocore.config import Config
-
-        return boto3.session.Session().client(
-            "s3", endpoint_url=self.url, region_name="us-east-1", aws_access_key_id=ACCESS_KEY,
-            aws_secret_access_key=SECRET_KEY,
-            config=Config(signature_version="s3v4", s3={"addressing_style": "path"}, **options),
-        )  # fmt: skip
-
-    def create_bucket(self, name: str) -> str:
-        """Makes an empty bucket and returns its URI."""
-        self.client().create_bucket(Bucket=name)
-        return f"s3://{name}"
-
-    def stop(self) -> None:
-        """Ends the server; its folder stays."""
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, number)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(10)
 
     def _answers(self) -> bool:
         """Tells whether a bucket can be listed: the gateway is up before what is behind it."""
