@@ -52,6 +52,44 @@ impl Dialect {
         }
     }
 
+    /// Returns what stands before the column, between it and a text, and behind that, to ask whether a long text holds
+    /// it; `None` where nothing is faster than a LIKE.
+    pub(super) const fn holds(self) -> Option<(&'static str, &'static str, &'static str)> {
+        match self {
+            Self::Postgres => Some(("strpos(", ", ", ") > 0")),
+            Self::Sqlite => None,
+        }
+    }
+
+    /// The same for a text in small ASCII letters, where the case of letters does not matter. ILIKE of PostgreSQL looks
+    /// up every letter in its locale, which takes more than twice as long; what it alone finds is the sign of Kelvin
+    /// for a k, and a capital i with its dot for an i.
+    pub(super) const fn holds_any_case(self) -> Option<(&'static str, &'static str, &'static str)> {
+        match self {
+            Self::Postgres => Some(("strpos(lower(", " COLLATE \"C\"), ", ") > 0")),
+            Self::Sqlite => None,
+        }
+    }
+
+    /// Returns how the row `s` of `spans` is told to be of the experiment of its trace `t`. The sum keeps SQLite from
+    /// the indexes that begin with the experiment, through which it would read all spans of a type for every trace;
+    /// it would keep PostgreSQL from knowing how many spans to expect.
+    pub(super) const fn same_experiment(self) -> &'static str {
+        match self {
+            Self::Postgres => "s.experiment_id = t.experiment_id",
+            Self::Sqlite => "s.experiment_id + 0 = t.experiment_id",
+        }
+    }
+
+    /// Returns what keeps a look-up for every row from becoming a join: PostgreSQL cannot guess how many texts match,
+    /// guesses none, and then reads a whole table where a page is full after a few rows.
+    pub(super) const fn no_join(self) -> &'static str {
+        match self {
+            Self::Postgres => " OFFSET 0",
+            Self::Sqlite => "",
+        }
+    }
+
     /// Returns the operator of regular expressions.
     pub(super) const fn regex(self) -> &'static str {
         match self {

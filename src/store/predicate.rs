@@ -129,6 +129,26 @@ impl<ST> Search<ST> {
         self.sql(before).column(column).sql(between).text(&test.value).sql(after)
     }
 
+    /// Adds a comparison of a column of long texts with a text.
+    pub(super) fn long_text_test(&mut self, column: &'static str, test: &TextTest) -> &mut Self {
+        let faster = match (test.op, held_by(&test.value)) {
+            (TextOp::Like, Some(text)) => self.dialect.holds().map(|sql| (sql, text.to_owned())),
+            (TextOp::ILike, Some(text)) if text.is_ascii() => {
+                self.dialect.holds_any_case().map(|sql| (sql, text.to_ascii_lowercase()))
+            }
+            _ => None,
+        };
+        let Some(((before, between, after), text)) = faster else {
+            return self.text_test(Column::Of(column), test);
+        };
+        self.sql(before).sql(column).sql(between).text(&text).sql(after)
+    }
+
+    /// Returns how the database says what differs.
+    pub(super) const fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
     /// Adds a comparison of `column` with a text or a list.
     pub(super) fn list_test(&mut self, column: Column, test: &ListTest) -> &mut Self {
         match test {
@@ -245,6 +265,12 @@ pub(super) struct KeyTable {
     pub(super) name: &'static str,
     /// How its rows belong to the searched table, behind its alias.
     pub(super) on: &'static str,
+}
+
+/// Returns the text that a pattern of LIKE asks for, if it asks for one text in any place.
+fn held_by(pattern: &str) -> Option<&str> {
+    let text = pattern.strip_prefix('%')?.strip_suffix('%')?;
+    (!text.is_empty() && !text.contains(['%', '_', '\\', '\0'])).then_some(text)
 }
 
 /// Returns the operator's text.

@@ -137,12 +137,11 @@ fn is_usage<ST>(search: &mut Search<ST>, usage: Usage, numbers: &[Option<Number>
     search.sql(")");
 }
 
-/// Index: the primary key of spans. The sum keeps SQLite from the indexes that begin with the experiment, through which
-/// it would read all spans of a type for every trace.
+/// Index: the primary key of spans.
 fn spans<ST>(search: &mut Search<ST>, predicates: &[SpanPredicate], since_ms: Option<i64>) {
-    search.sql(
-        " AND EXISTS (SELECT 1 FROM spans s WHERE s.trace_id = t.request_id AND s.experiment_id + 0 = t.experiment_id",
-    );
+    let dialect = search.dialect();
+    search.sql(" AND EXISTS (SELECT 1 FROM spans s WHERE s.trace_id = t.request_id AND ");
+    search.sql(dialect.same_experiment());
     if let Some(since) = since_ms {
         search.sql(" AND s.start_time_unix_nano >= ").bigint(since.saturating_mul(1_000_000));
     }
@@ -153,7 +152,16 @@ fn spans<ST>(search: &mut Search<ST>, predicates: &[SpanPredicate], since_ms: Op
             SpanColumn::Status => "s.status",
             SpanColumn::Content => "s.content",
         };
-        text_match(search.sql(" AND "), column, &predicate.test);
+        search.sql(" AND ");
+        match &predicate.test {
+            TextMatch::Text(test) if predicate.column == SpanColumn::Content => {
+                search.long_text_test(column, test);
+            }
+            test => text_match(search, column, test),
+        }
+    }
+    if predicates.iter().any(|predicate| predicate.column == SpanColumn::Content) {
+        search.sql(dialect.no_join());
     }
     search.sql(")");
 }
