@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import json
 import os
+import threading
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import requests
@@ -225,6 +228,146 @@ def test_otlp(server, mlflow, experiment, encoding):
     read = mlflow.get_trace(f"tr-{trace.hex()}")
     assert sorted(span.name for span in read.data.spans) == ["child", "root"]
     assert (read.info.state, read.info.execution_duration >= 500) == ("OK", True)
+
+
+@pytest.mark.parametrize("packing", ["none", "gzip"])
+def test_opentelemetry_sdk(server, mlflow, experiment, packing):
+    """Spans of OpenTelemetry's own SDK and exporter, with all that it can say of them."""
+    from opentelemetry.exporter.otlp.proto.http import Compression
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    from opentelemetry.trace import Link, SpanKind
+
+    run = mlflow.MlflowClient().create_run(experiment).info.run_id
+    headers = {"x-mlflow-experiment-id": experiment, "x-mlflow-run-id": run}
+    exporter = OTLPSpanExporter(f"{server.url}/v1/traces", headers=headers, compression=Compression(packing))
+    provider = TracerProvider(resource=Resource.create({"service.name": "shop", "deployment.environment": "test"}))
+    provider.add_span_processor(BatchSpanProcessor(exporter, max_export_batch_size=2))
+    tracer = provider.get_tracer("shop")
+    with tracer.start_as_current_span("elsewhere") as other:
+        pass
+    with (
+        pytest.raises(ValueError, match="sold out"),
+        tracer.start_as_current_span("order", kind=SpanKind.SERVER, links=[Link(other.get_span_context(), {"why": "retry"})]) as root,
+    ):
+        root.set_attributes({"session.id": "s-7", "user.id": "rosa", "input.value": "tea", "openinference.span.kind": "AGENT"})
+        for name in ("search", "rank", "answer"):
+            with tracer.start_as_current_span(name) as span:
+                span.set_attributes({"gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt-4o-mini", "tags": ["a", "b"]})
+                span.set_attributes({"gen_ai.usage.input_tokens": 1000, "gen_ai.usage.output_tokens": 500})
+                span.add_event("thought", {"depth": 3})
+        raise ValueError("sold out")
+    provider.shutdown()
+
+    trace = mlflow.get_trace(f"tr-{root.get_span_context().trace_id:032x}")
+    assert [span.name for span in trace.data.spans] == ["order", "search", "rank", "answer"]
+    first, second, *_ = trace.data.spans
+    assert (first.span_type, first.inputs, second.span_type, second.parent_id) == ("AGENT", "tea", "CHAT_MODEL", first.span_id)
+    assert (first.status.status_code, first.status.description) == ("ERROR", "ValueError: sold out")
+    assert first.links[0].trace_id == f"tr-{other.get_span_context().trace_id:032x}"
+    assert [(event.name, event.attributes.get("exception.type")) for event in first.events] == [("exception", "ValueError")]
+    assert (second.events[0].attributes, second.get_attribute("tags")) == ({"depth": 3}, ["a", "b"])
+    info = trace.info
+    assert (info.state, info.tags["service.name"], info.tags["deployment.environment"]) == ("ERROR", "shop", "test")
+    assert (info.trace_metadata["mlflow.trace.session"], info.trace_metadata["mlflow.trace.user"]) == ("s-7", "rosa")
+    assert info.token_usage == {"input_tokens": 3000, "output_tokens": 1500, "total_tokens": 4500}
+    assert info.cost["total_cost"] > 0
+    found = mlflow.search_traces(locations=[experiment], run_id=run, return_type="list")
+    assert {trace.info.trace_id for trace in found} == {info.trace_id, f"tr-{other.get_span_context().trace_id:032x}"}
+
+
+def test_attachments(server, mlflow, experiment, tmp_path):
+    """What is attached to the inputs and outputs of a span is kept beside the trace, and goes with it."""
+    from mlflow.tracing.attachments import Attachment
+
+    picture = tmp_path / "rose.png"
+    picture.write_bytes(b"\x89PNG\r\n" + bytes(range(256)) * 400)
+    with mlflow.start_span("look") as span:
+        span.set_inputs({"question": "what?", "image": Attachment.from_file(picture)})
+        span.set_outputs([Attachment(content_type="text/plain", content_bytes=b"a rose")])
+    trace = last(mlflow)
+    root = trace.data.spans[0]
+    for reference, content, kind in (
+        (root.inputs["image"], picture.read_bytes(), "image/png"), (root.outputs[0], b"a rose", "text/plain"),
+    ):  # fmt: skip
+        named = Attachment.parse_ref(reference)
+        assert (named["content_type"], named["trace_id"]) == (kind, trace.info.trace_id)
+        for version in ("2.0", "3.0"):
+            query = {"request_id": trace.info.trace_id, "path": named["attachment_id"]}
+            read = requests.get(f"{server.url}/ajax-api/{version}/mlflow/get-trace-artifact", params=query, timeout=30)
+            assert (read.status_code, read.content) == (HTTPStatus.OK, content)
+
+
+class _FakeOpenAI(BaseHTTPRequestHandler):
+    """Answers as OpenAI's interface does, at once or in pieces."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self):
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        usage = {"prompt_tokens": 11, "completion_tokens": 4, "total_tokens": 15}
+        answer = {"id": "c-1", "created": 1, "model": asked["model"], "system_fingerprint": "f"}
+        if asked.get("stream"):
+            pieces = [{"delta": {"role": "assistant", "content": text}, "index": 0, "finish_reason": None} for text in ("Ro", "ses.")]
+            chunks = [answer | {"object": "chat.completion.chunk", "choices": [piece]} for piece in pieces]
+            chunks.append(answer | {"object": "chat.completion.chunk", "choices": [], "usage": usage})
+            body = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks) + "data: [DONE]\n\n"
+            self._send("text/event-stream", body.encode())
+            return
+        message = {"role": "assistant", "content": "Roses."}
+        choices = [{"index": 0, "message": message, "finish_reason": "stop"}]
+        self._send("application/json", json.dumps(answer | {"object": "chat.completion", "choices": choices, "usage": usage}).encode())
+
+    def _send(self, kind: str, body: bytes):
+        self.send_response(HTTPStatus.OK)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def openai():
+    """A client of OpenAI's library, whose service is a process of the test's own."""
+    import openai
+
+    service = ThreadingHTTPServer(("127.0.0.1", 0), _FakeOpenAI)
+    threading.Thread(target=service.serve_forever, daemon=True).start()
+    yield openai.OpenAI(base_url=f"http://127.0.0.1:{service.server_port}/v1", api_key="none", max_retries=0)
+    service.shutdown()
+
+
+def test_openai_autologging(mlflow, experiment, openai):
+    messages = [{"role": "user", "content": "Which flowers?"}]
+    mlflow.openai.autolog()
+    try:
+        with mlflow.start_span("chat"):
+            said = openai.chat.completions.create(model="gpt-4o-mini", messages=messages, temperature=0.5)
+            assert said.choices[0].message.content == "Roses."
+            pieces = openai.chat.completions.create(
+                model="gpt-4o-mini", messages=messages, stream=True, stream_options={"include_usage": True}
+            )
+            assert "".join(piece.choices[0].delta.content for piece in pieces if piece.choices) == "Roses."
+    finally:
+        mlflow.openai.autolog(disable=True)
+    trace = last(mlflow)
+    calls = trace.search_spans(span_type=SpanType.CHAT_MODEL)
+    assert [call.name for call in calls] == ["Completions", "Completions"]
+    assert all(call.inputs["messages"] == messages for call in calls)
+    assert calls[0].outputs["choices"][0]["message"]["content"] == "Roses."
+    assert calls[0].get_attribute("mlflow.chat.tokenUsage") == {"input_tokens": 11, "output_tokens": 4, "total_tokens": 15}
+    usage = {key: trace.info.token_usage[key] for key in ("input_tokens", "output_tokens", "total_tokens")}
+    assert usage == {"input_tokens": 22, "output_tokens": 8, "total_tokens": 30}
+    assert trace.info.cost["total_cost"] == pytest.approx(2 * (11 * 0.15 + 4 * 0.6) / 1e6)
+    found = mlflow.search_traces(
+        locations=[experiment], filter_string="span.type = 'CHAT_MODEL' AND trace.text ILIKE '%which FLOWERS%'", return_type="list"
+    )
+    assert [it.info.trace_id for it in found] == [trace.info.trace_id]
 
 
 def test_bad_otlp_is_refused(server, experiment):
