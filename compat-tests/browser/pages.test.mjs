@@ -7,6 +7,7 @@ import { spawn } from 'node:child_process';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { createInterface } from 'node:readline';
+import demo from './steps/demo.mjs';
 import evaluation from './steps/evaluation.mjs';
 import experiments from './steps/experiments.mjs';
 import gateway from './steps/gateway.mjs';
@@ -56,6 +57,6 @@ function walk(name, started, steps) {
   });
 }
 
-const everything = [...experiments, ...runs, ...run, ...models, ...registry, ...prompts, ...webhooks, ...traces, ...overview, ...evaluation, ...gateway];
+const everything = [...experiments, ...runs, ...run, ...models, ...registry, ...prompts, ...webhooks, ...traces, ...overview, ...evaluation, ...gateway, ...demo];
 for (const database of databases) walk(`the UI of ${target} on ${database}`, () => serve(database), everything);
 walk(`the artifacts of a run of ${target} in S3`, () => serve('sqlite', 's3'), ofArtifacts);

@@ -3,6 +3,7 @@
 pub mod artifacts;
 pub mod assessments;
 pub mod datasets;
+pub mod demo;
 pub mod direct;
 mod downloads;
 pub mod evaluation_datasets;
@@ -143,6 +144,8 @@ fn ajax_api(routes: &mut ServiceConfig) {
         .service(at("/3.0/jobs/{job_id}").get(jobs::get_job))
         .service(at("/3.0/mlflow/jobs/{job_id}").get(jobs::get_job_state))
         .service(at("/3.0/mlflow/jobs/cancel/{job_id}").patch(jobs::cancel_job))
+        .service(at("/3.0/mlflow/demo/delete").post(demo::delete_demo))
+        .service(at("/3.0/mlflow/demo/generate").post(demo::generate_demo))
         .service(at("/3.0/mlflow/scorer/invoke").post(scorers::invoke_scorer))
         .service(at("/3.0/mlflow/issues/invoke").post(issues::invoke_issue_detection))
         .configure(unavailable::ajax_routes)

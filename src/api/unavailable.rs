@@ -19,8 +19,6 @@ enum Lack {
     Python,
     /// A program of the assistant would have to run.
     Assistant,
-    /// The example data of the interface.
-    Demo,
 }
 
 /// In which shape stock answers errors there.
@@ -32,7 +30,7 @@ enum Shape {
     Detail,
 }
 
-use Lack::{Assistant, Demo, Models, Python};
+use Lack::{Assistant, Models, Python};
 use Shape::{Detail, Mlflow};
 
 /// Routes with their methods.
@@ -42,8 +40,6 @@ type Table = &'static [(&'static str, &'static [&'static str], Lack, Shape)];
 const AJAX: Table = &[
     ("/2.0/mlflow/runs/create-promptlab-run", &["POST"], Python, Mlflow),
     ("/3.0/mlflow/genai/evaluate/invoke", &["POST"], Models, Mlflow),
-    ("/3.0/mlflow/demo/generate", &["POST"], Demo, Mlflow),
-    ("/3.0/mlflow/demo/delete", &["POST"], Demo, Mlflow),
     ("/3.0/mlflow/assistant/message", &["POST"], Assistant, Detail),
     ("/3.0/mlflow/assistant/providers/{provider}/health", &["GET"], Assistant, Detail),
     ("/3.0/mlflow/assistant/providers/{provider}/models", &["GET"], Assistant, Detail),
@@ -89,7 +85,6 @@ impl Lack {
                  here."
             }
             Self::Assistant => "This server has no assistant: it starts no programs of agents.",
-            Self::Demo => "This server makes no demo data.",
         }
     }
 
