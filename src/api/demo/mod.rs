@@ -48,10 +48,13 @@ pub async fn generate_demo(app: App, body: Bytes) -> Reply<Made> {
     let demo = Demo::open(&app).await?;
     let mut made = Vec::new();
     for feature in Feature::ALL.into_iter().filter(|feature| wanted.contains(feature)) {
-        if demo.ensure(feature).await? {
-            made.push(feature.name());
+        let is_stale = feature.needs_traces() && made.contains(&Feature::Traces);
+        if is_stale || !demo.is_current(feature).await? {
+            demo.put(feature).await?;
+            made.push(feature);
         }
     }
+    let made: Vec<&str> = made.into_iter().map(Feature::name).collect();
     let status = if made.is_empty() { "exists" } else { "created" };
     let navigation_url = format!("/experiments/{}", demo.id);
     reply::json(Made { experiment_id: demo.id, features_generated: made, navigation_url, status })
@@ -67,6 +70,8 @@ pub async fn delete_demo(app: App) -> Reply<Removed> {
         for feature in Feature::ALL {
             if is_active && demo.has(feature).await? {
                 demo.remove(feature).await?;
+                // Restoring the experiment brings its runs back, which must not count as the demo.
+                demo.untag(&feature.edition().0).await?;
                 features_deleted.push(feature.name());
             }
         }
@@ -203,17 +208,18 @@ impl<'a> Demo<'a> {
         Ok(ours.filter_map(|issue| issue.issue_id).collect())
     }
 
-    /// Makes a feature unless this edition of it is there; whether it did.
-    async fn ensure(&self, feature: Feature) -> Result<bool> {
+    /// Whether a feature is there in this edition.
+    async fn is_current(&self, feature: Feature) -> Result<bool> {
         let (tag, edition) = feature.edition();
-        let is_there = self.has(feature).await?;
-        if is_there && self.has_tag(&tag, Some(edition)) {
-            return Ok(false);
-        }
+        Ok(self.has_tag(&tag, Some(edition)) && self.has(feature).await?)
+    }
+
+    /// Makes a feature in the place of what is there of it.
+    async fn put(&self, feature: Feature) -> Result<()> {
+        let (tag, edition) = feature.edition();
         self.remove(feature).await?;
         self.make(feature).await?;
-        self.app.store.set_experiment_tag(self.id.clone(), tag, edition.into()).await?;
-        Ok(true)
+        self.app.store.set_experiment_tag(self.id.clone(), tag, edition.into()).await
     }
 }
 

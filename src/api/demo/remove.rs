@@ -26,7 +26,8 @@ impl Demo<'_> {
         }
     }
 
-    async fn untag(&self, key: &str) -> Result<()> {
+    /// Takes a tag off the experiment, if it is there.
+    pub(super) async fn untag(&self, key: &str) -> Result<()> {
         or_none(self.app.store.delete_experiment_tag(self.id.clone(), key.into()).await).map(drop)
     }
 
