@@ -1,4 +1,4 @@
-//! The demo: a made-up workshop with an assistant, which fills every page about GenAI. Here is what it consists of, and
+//! The demo: a made-up workshop with an assistant, which fills every page about language models. Here is what it consists of, and
 //! how its pieces look as requests.
 //!
 //! Upstream: `mlflow.demo`, whose names of the experiment, of tags and of features the pages look for.

@@ -147,16 +147,14 @@ impl Issue {
 /// What a run that looked for issues tells in a tag, as Markdown.
 pub fn summary(traces: usize) -> String {
     let issues = &content().issues;
-    let mut text = format!("{traces} traces were looked at; {} issues were found:\n", issues.len());
-    for (number, issue) in (1..).zip(issues) {
-        text += &format!(
-            "\n## {number}. {} (severity: {})\n\n{}\n\n**Root causes:**\n- {}\n\n**Categories:** {}\n",
-            issue.name,
-            issue.severity,
-            issue.description,
-            issue.root_causes.join("\n- "),
-            issue.categories.join(", "),
-        );
-    }
-    text
+    let about = |(number, issue): (usize, &Issue)| {
+        let (name, severity, description) = (&issue.name, &issue.severity, &issue.description);
+        let (causes, categories) = (issue.root_causes.join("\n- "), issue.categories.join(", "));
+        format!(
+            "\n## {number}. {name} (severity: {severity})\n\n{description}\n\n**Root causes:**\n- {causes}\n\n\
+             **Categories:** {categories}\n"
+        )
+    };
+    let found: String = (1..).zip(issues).map(about).collect();
+    format!("{traces} traces were looked at; {} issues were found:\n{found}", issues.len())
 }
