@@ -18,6 +18,11 @@ impl Request for CreateAssessment {
 
 impl Request for UpdateAssessment {
     const SCHEMA: Schema = &[("assessment", &[Required]), ("update_mask", &[Required])];
+
+    /// An empty text is no mask, but an empty list is one.
+    fn has_whole_items(&self) -> bool {
+        self.update_mask.as_ref().is_some_and(|mask| !mask.paths.is_empty())
+    }
 }
 
 /// `POST traces/{trace_id}/assessments`. Upstream: `_create_assessment`.

@@ -40,12 +40,15 @@ pub enum Check {
     Strings,
     /// `true` or `false`.
     Bool,
-    /// A whole number, or a string that holds one, that is not greater. Only looked at in query strings.
+    /// A whole number, or a string that holds one, that is not greater. In a body only looked at where
+    /// [`Request::has_whole_items`] says so.
     AtMost(i64),
     /// A whole number, or a string that holds one, within these bounds. Only looked at in query strings.
     Between(i64, i64),
     /// A list whose items have these fields, not null and not empty.
     Items(&'static [&'static str]),
+    /// The same for the field `key`, without saying which is missing.
+    Keyed,
 }
 
 /// Parameters, each with what is checked of it, in this order.
@@ -56,7 +59,8 @@ pub trait Request: Fields + DeserializeOwned + Default + 'static {
     /// What is checked before the request is looked at.
     const SCHEMA: Schema;
 
-    /// Says whether the items of lists have what [`Check::Items`] asks for.
+    /// Says whether a message that was read in one pass has what [`Check::Items`] and the like ask for; else the body is
+    /// read again, and all is checked.
     fn has_whole_items(&self) -> bool {
         true
     }
@@ -83,6 +87,38 @@ impl<T: Request> FromRequest for Proto<T> {
             let body =
                 body.await.map_err(|e| Error::invalid(format!("The request body cannot be read: {e}")))?;
             from_body(&body).map(Self)
+        })
+    }
+}
+
+/// A request message, and whether its `experiment_ids` were sent: an empty list that was sent means none, one that was
+/// not means all.
+#[derive(Debug)]
+pub struct Scoped<T>(pub T, pub bool);
+
+impl<T: Request> FromRequest for Scoped<T> {
+    type Error = Error;
+    type Future = LocalBoxFuture<'static, Result<Self>>;
+
+    /// Upstream: `_raw_request_has_field`.
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        let mut payload = payload.take();
+        Box::pin(async move {
+            let body = Bytes::from_request(&request, &mut payload)
+                .await
+                .map_err(|e| Error::invalid(format!("The request body cannot be read: {e}")))?;
+            if *request.method() == Method::GET && !request.query_string().is_empty() {
+                let query = request.query_string();
+                let is_sent = query.split('&').any(|pair| pair.split('=').next() == Some("experiment_ids"));
+                return from_query(query).map(|message| Self(message, is_sent));
+            }
+            check_content_type(&request)?;
+            let message = from_body(&body)?;
+            let sent = loose(&body);
+            let is_sent = *request.method() != Method::GET
+                && (sent.get("experiment_ids").is_some() || sent.get("experimentIds").is_some());
+            Ok(Self(message, is_sent))
         })
     }
 }
@@ -193,6 +229,7 @@ fn check(json: &Json, name: &str, checks: &[Check], was_parsed: bool) -> Result<
                 return Err(Error::invalid(format!("Missing value for required parameter '{name}'.")));
             }
             Check::Items(fields) => check_items(name, value, fields)?,
+            Check::Keyed => check_items(name, value, &["key"]).map_err(|_e| wrong_type(name, value))?,
             Check::AtMost(limit) if is_beyond(value, *limit) => return Err(wrong_type(name, value)),
             Check::Between(least, most) if !is_between(value, *least, *most) => {
                 return Err(Error::invalid(format!(
@@ -238,7 +275,12 @@ fn is_between(value: &Json, least: i64, most: i64) -> bool {
 fn has_type(value: &Json, check: Check) -> bool {
     let is_text = |value: &Json| matches!(value, Json::Str(_) | Json::Torn(_));
     match check {
-        Check::Required | Check::NotNull | Check::Items(_) | Check::AtMost(_) | Check::Between(..) => true,
+        Check::Required
+        | Check::NotNull
+        | Check::Items(_)
+        | Check::Keyed
+        | Check::AtMost(_)
+        | Check::Between(..) => true,
         Check::Str => is_text(value),
         Check::Int => match value {
             Json::Int(_) | Json::Bool(_) => true,

@@ -40,7 +40,12 @@ pub async fn get_trace_artifact(
     let trace = found.ok_or_else(|| Error::not_found(format!("Trace with ID {id} is not found.")))?;
     match trace.spans {
         Some(spans) => Ok(spans_file(&spans)),
-        None => send_file(&app, &request, &trace.info, TRACE_FILE).await,
+        None => send_file(&app, &request, &trace.info, TRACE_FILE).await.map_err(|e| match e.code {
+            ErrorCode::ResourceDoesNotExist => {
+                Error::new(ErrorCode::NotFound, format!("Trace data not found for path={TRACE_FILE}"))
+            }
+            _ => e,
+        }),
     }
 }
 
@@ -57,12 +62,16 @@ fn spans_file(spans: &[String]) -> HttpResponse {
 async fn send_attachment(app: &App, request: &HttpRequest, id: String, path: &str) -> Result<HttpResponse> {
     ArtifactPath::parse(path)?;
     if Uuid::parse_str(path).map(|uuid| uuid.to_string()).as_deref() != Ok(path) {
-        return Err(Error::invalid(format!(
-            "Invalid attachment path: '{path}'. Attachment path must be a valid UUID."
-        )));
+        let message = format!("Invalid attachment path: '{path}'. Attachment path must be a valid UUID.");
+        return Err(Error::new(ErrorCode::AttributeNotFound, message));
     }
     let info = app.store.get_trace_info(id).await?;
-    send_file(app, request, &info, &format!("attachments/{path}")).await
+    let path = format!("attachments/{path}");
+    let sent = send_file(app, request, &info, &path).await;
+    sent.map_err(|e| match e.code {
+        ErrorCode::ResourceDoesNotExist => Error::not_found(format!("No such artifact: '{path}'")),
+        _ => e,
+    })
 }
 
 async fn send_file(app: &App, request: &HttpRequest, info: &TraceInfoV3, path: &str) -> Result<HttpResponse> {

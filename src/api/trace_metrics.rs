@@ -53,8 +53,8 @@ pub async fn calculate_trace_filter_correlation(
     let (npmi, npmi_smoothed) = counts.npmi();
     let count = |count| Some(i32::try_from(count).unwrap_or(i32::MAX));
     reply::json(calculate_trace_filter_correlation::Response {
-        npmi: Some(npmi),
-        npmi_smoothed: Some(npmi_smoothed),
+        npmi,
+        npmi_smoothed,
         filter1_count: count(counts.first),
         filter2_count: count(counts.second),
         joint_count: count(counts.joint),

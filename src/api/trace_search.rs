@@ -19,6 +19,10 @@ impl Request for SearchTracesV3 {
         ("order_by", &[Array, Strings]),
         ("page_token", &[Str]),
     ];
+
+    fn has_whole_items(&self) -> bool {
+        i64::from(self.max_results()) <= MAX_TRACES
+    }
 }
 
 impl Request for SearchTraces {

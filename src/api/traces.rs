@@ -3,8 +3,8 @@
 use actix_web::web::Path;
 use serde_json::{Value, json};
 
-use crate::api::extract::Check::{Array, Bool, Int, Items, Required, Str, Strings};
-use crate::api::extract::{Proto, Request, Schema};
+use crate::api::extract::Check::{Array, Bool, Int, Keyed, Required, Str, Strings};
+use crate::api::extract::{Proto, Request, Schema, Scoped};
 use crate::api::reply::{self, Reply};
 use crate::api::state::App;
 use crate::domain::trace::delete::Deletion;
@@ -69,27 +69,22 @@ impl Request for StartTrace {
     const SCHEMA: Schema = &[
         ("experiment_id", &[Str]),
         ("timestamp_ms", &[Int]),
-        ("request_metadata", &[Items(&["key"])]),
-        ("tags", &[Items(&["key"])]),
+        ("request_metadata", &[Keyed]),
+        ("tags", &[Keyed]),
     ];
 
+    /// What few old clients send is read slowly, so that no null list is taken for none.
     fn has_whole_items(&self) -> bool {
-        self.tags.iter().all(|tag| !tag.key().is_empty())
-            && self.request_metadata.iter().all(|entry| !entry.key().is_empty())
+        false
     }
 }
 
 impl Request for EndTrace {
-    const SCHEMA: Schema = &[
-        ("timestamp_ms", &[Int]),
-        ("status", &[Str]),
-        ("request_metadata", &[Items(&["key"])]),
-        ("tags", &[Items(&["key"])]),
-    ];
+    const SCHEMA: Schema =
+        &[("timestamp_ms", &[Int]), ("status", &[Str]), ("request_metadata", &[Keyed]), ("tags", &[Keyed])];
 
     fn has_whole_items(&self) -> bool {
-        self.tags.iter().all(|tag| !tag.key().is_empty())
-            && self.request_metadata.iter().all(|entry| !entry.key().is_empty())
+        false
     }
 }
 
@@ -146,8 +141,8 @@ pub async fn get_trace(app: App, Proto(r): Proto<GetTrace>) -> Reply<Value> {
 }
 
 /// `GET traces/batchGet`. Traces that are not whole are left out. Upstream: `_batch_get_traces`.
-pub async fn batch_get_traces(app: App, Proto(r): Proto<BatchGetTraces>) -> Reply<Value> {
-    let experiments = experiments_of(&r.experiment_ids)?;
+pub async fn batch_get_traces(app: App, Scoped(r, is_scoped): Scoped<BatchGetTraces>) -> Reply<Value> {
+    let experiments = experiments_of(&r.experiment_ids, is_scoped && !r.trace_ids.is_empty())?;
     let mut traces = Vec::new();
     for trace in app.store.get_traces(r.trace_ids, experiments).await? {
         if is_whole(&trace)? {
@@ -158,8 +153,8 @@ pub async fn batch_get_traces(app: App, Proto(r): Proto<BatchGetTraces>) -> Repl
 }
 
 /// Reads the ids of the experiments to look in; `None` is all of them.
-fn experiments_of(ids: &[String]) -> Result<Option<Vec<i32>>> {
-    (!ids.is_empty()).then(|| ids.iter().map(|id| validate::experiment_id(id)).collect()).transpose()
+fn experiments_of(ids: &[String], is_scoped: bool) -> Result<Option<Vec<i32>>> {
+    is_scoped.then(|| validate::searched_experiment_ids(ids)).transpose()
 }
 
 /// How often, and how long each time, a trace is waited for whose spans are not all there yet.
@@ -300,9 +295,9 @@ pub async fn get_trace_info(app: App, id: Path<String>) -> Reply<get_trace_info_
 /// `POST traces/batchGetInfos`. Upstream: `_batch_get_trace_infos`.
 pub async fn batch_get_trace_infos(
     app: App,
-    Proto(r): Proto<BatchGetTraceInfos>,
+    Scoped(r, is_scoped): Scoped<BatchGetTraceInfos>,
 ) -> Reply<batch_get_trace_infos::Response> {
-    let experiments = experiments_of(&r.experiment_ids)?;
+    let experiments = experiments_of(&r.experiment_ids, is_scoped && !r.trace_ids.is_empty())?;
     let trace_infos = app.store.get_trace_infos(r.trace_ids, experiments).await?;
     reply::json(batch_get_trace_infos::Response { trace_infos })
 }

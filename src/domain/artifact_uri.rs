@@ -171,6 +171,9 @@ pub fn logged_model_location(experiment_location: &str, model_id: &str) -> Resul
 
 /// Returns where a trace keeps its artifacts: `<location of its experiment>/traces/<trace_id>/artifacts`.
 pub fn trace_location(experiment_location: &str, trace_id: &str) -> Result<String> {
+    if trace_id.is_empty() {
+        return append(experiment_location, "traces/artifacts");
+    }
     append(experiment_location, &format!("traces/{trace_id}/artifacts"))
 }
 
@@ -328,6 +331,7 @@ mod tests {
             "mlflow-artifacts:/1/models/m-1/artifacts"
         );
         assert_eq!(trace_location("/a", "tr-1").unwrap(), "/a/traces/tr-1/artifacts");
+        assert_eq!(trace_location("/a", "").unwrap(), "/a/traces/artifacts");
     }
 
     #[test]

@@ -18,17 +18,17 @@ pub struct Counts {
 const JEFFREYS_PRIOR: f64 = 0.5;
 
 impl Counts {
-    /// Returns the measure as it is and a smoothed one; NaN where it is not defined.
+    /// Returns the measure as it is and a smoothed one; `None` where it is not defined.
     ///
     /// Upstream: `mlflow.store.analytics.trace_correlation.calculate_npmi_from_counts`.
-    pub fn npmi(self) -> (f64, f64) {
+    pub fn npmi(self) -> (Option<f64>, Option<f64>) {
         let Self { total, first, second, joint } = self;
         let cells = [joint, first - joint, second - joint, total - first - second + joint];
         if total <= 0 || first == 0 || second == 0 || cells.iter().any(|cell| *cell < 0) {
-            return (f64::NAN, f64::NAN);
+            return (None, None);
         }
         let exact = if joint == 0 { -1.0 } else { npmi(cells, 0.0) };
-        (exact, npmi(cells, JEFFREYS_PRIOR))
+        (Some(exact), Some(npmi(cells, JEFFREYS_PRIOR)))
     }
 }
 
@@ -58,11 +58,11 @@ mod tests {
             (10, 10, 10, 10, 1.0, 1.0),
         ] {
             let (got, got_smoothed) = Counts { total, first, second, joint }.npmi();
-            assert!((got - exact).abs() < 1e-6, "{got} {exact}");
-            assert!((got_smoothed - smoothed).abs() < 1e-6, "{got_smoothed} {smoothed}");
+            assert!((got.unwrap() - exact).abs() < 1e-6, "{got:?} {exact}");
+            assert!((got_smoothed.unwrap() - smoothed).abs() < 1e-6, "{got_smoothed:?} {smoothed}");
         }
         for (total, first, second, joint) in [(0, 0, 0, 0), (10, 0, 5, 0), (10, 5, 0, 0), (10, 5, 5, 6)] {
-            assert!(Counts { total, first, second, joint }.npmi().0.is_nan());
+            assert!(Counts { total, first, second, joint }.npmi() == (None, None));
         }
     }
 }

@@ -25,6 +25,8 @@ pub enum ErrorCode {
     PermissionDenied,
     /// The named resource does not exist.
     ResourceDoesNotExist,
+    /// Something that is no resource of its own is not there.
+    NotFound,
     /// A resource of that name exists already. Answered with 400, as stock does.
     ResourceAlreadyExists,
     /// No such endpoint.
@@ -76,6 +78,7 @@ impl ErrorCode {
             Self::ResourceAlreadyExists => {
                 (400, "RESOURCE_ALREADY_EXISTS", Some((USER, "RESOURCE_ALREADY_EXISTS")))
             }
+            Self::NotFound => (404, "NOT_FOUND", Some((USER, "RESOURCE_NOT_FOUND"))),
             Self::EndpointNotFound => (404, "ENDPOINT_NOT_FOUND", Some((USER, "RESOURCE_NOT_FOUND"))),
             Self::NotImplemented => (501, "NOT_IMPLEMENTED", None),
             Self::ResourceConflict => (409, "RESOURCE_CONFLICT", None),

@@ -181,7 +181,14 @@ fn read_any(object: &Object) -> Result<AnyValue> {
     Ok(AnyValue { value: read_value(object)? })
 }
 
+/// The fields of a value, of which at most one may be there.
+const VALUES: [&str; 7] =
+    ["stringValue", "boolValue", "intValue", "doubleValue", "bytesValue", "arrayValue", "kvlistValue"];
+
 fn read_value(object: &Object) -> Result<Option<Value>> {
+    if object.len() > 1 && VALUES.iter().filter(|name| field(object, name).is_some()).count() > 1 {
+        return Err(NotSpans);
+    }
     if let Some(json) = field(object, "stringValue") {
         return if let Json::Str(text) = json {
             Ok(Some(Value::StringValue(text.clone())))
@@ -255,6 +262,8 @@ mod tests {
             r#"{"resourceSpans": [{"scopeSpans": [{"spans": [{"traceId": "xy"}]}]}]}"#,
             r#"{"resourceSpans": [{"scopeSpans": [{"spans": [{"traceId": "0", "spanId": "00"}]}]}]}"#,
             r#"{"resourceSpans": [{"scopeSpans": [{"spans": [{"name": 5}]}]}]}"#,
+            r#"{"resourceSpans": [{"resource": {"attributes": [{"key": "a",
+                "value": {"intValue": 1, "stringValue": "x"}}]}}]}"#,
         ] {
             assert_eq!(from_json(body.as_bytes()), Err(NotSpans), "{body}");
         }

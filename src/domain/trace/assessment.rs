@@ -9,6 +9,7 @@ use serde_json::Value as Tree;
 use crate::domain::time::now_ms;
 use crate::domain::{Error, Result, python};
 use crate::proto::assessment_source::SourceType;
+use crate::proto::loose::Json;
 use crate::proto::well_known::Value;
 use crate::proto::{Assessment, AssessmentError, AssessmentSource, Expectation, Feedback, UpdateAssessment};
 
@@ -125,8 +126,11 @@ pub fn expectation_json(expectation: &Expectation) -> Result<String> {
             )));
         }
         Some(serialized) => {
-            let tree: Tree = serde_json::from_str(serialized.value()).map_err(Error::internal)?;
-            python::json_dumps(&tree)
+            let json = Json::parse(serialized.value().as_bytes());
+            // A number that is none could be kept, but never be read again.
+            json.filter(|json| !matches!(json, Json::Float(value) if !value.is_finite()))
+                .ok_or_else(|| Error::invalid("The `serialized_value` of an expectation must be JSON."))?
+                .dumps_spaced()
         }
         None => {
             expectation.value.as_ref().map_or_else(|| "null".to_owned(), |value: &Value| value.json.clone())
@@ -173,7 +177,9 @@ impl TryFrom<UpdateAssessment> for AssessmentUpdate {
                 "rationale" => update.rationale = Some(given.rationale().to_owned()),
                 "metadata" => update.metadata.clone_from(&given.metadata),
                 "valid" => {
-                    return Err(Error::internal("an assessment's validity follows from its overrides"));
+                    return Err(Error::invalid(
+                        "Whether an assessment is valid follows from what overrides it.",
+                    ));
                 }
                 _ => {}
             }

@@ -113,6 +113,26 @@ pub fn dump_text(text: &str) -> String {
     out
 }
 
+/// Writes a value as `json.dumps` does without escaping what is not ASCII.
+pub fn dump_tree(tree: &Tree) -> String {
+    let mut out = String::new();
+    write_tree(tree, &mut out);
+    out
+}
+
+fn write_tree(tree: &Tree, out: &mut String) {
+    match tree {
+        Tree::String(text) => write_text(text, out),
+        Tree::Array(items) => write_list('[', ']', items, out, write_tree),
+        Tree::Object(fields) => write_list('{', '}', fields, out, |(name, value), out| {
+            write_text(name, out);
+            out.push_str(": ");
+            write_tree(value, out);
+        }),
+        plain => out.push_str(&python::json_dumps(plain)),
+    }
+}
+
 pub(super) fn write_text(text: &str, out: &mut String) {
     out.push('"');
     let mut plain = 0;

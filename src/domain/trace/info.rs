@@ -12,7 +12,10 @@ use super::{
 };
 use crate::domain::{Error, Result, validate};
 use crate::proto::trace_info_v3::State;
-use crate::proto::{EndTrace, StartTrace, TraceInfoV3, TraceRequestMetadata, TraceStatus, TraceTag};
+use crate::proto::trace_location::TraceLocationType;
+use crate::proto::{
+    EndTrace, StartTrace, TraceInfoV3, TraceLocation, TraceRequestMetadata, TraceStatus, TraceTag,
+};
 
 /// A trace as a client describes it.
 #[derive(Debug, Default)]
@@ -20,7 +23,7 @@ pub struct NewTrace {
     /// Its id.
     pub trace_id: String,
     /// The experiment that it belongs to.
-    pub experiment_id: String,
+    pub experiment_id: i32,
     /// When it began; where only its end is told, when it ended.
     pub timestamp_ms: i64,
     /// How long it took.
@@ -89,17 +92,12 @@ impl TryFrom<TraceInfoV3> for NewTrace {
 
     fn try_from(info: TraceInfoV3) -> Result<Self> {
         let state = info.state();
-        let location = info.trace_location.unwrap_or_default();
-        let experiment = location.mlflow_experiment.ok_or_else(|| {
-            Error::invalid(
-                "The trace has no experiment: `trace_location` must be one of the kind MLFLOW_EXPERIMENT.",
-            )
-        })?;
+        let experiment_id = experiment_of(&info.trace_location.unwrap_or_default())?;
         let assessments =
             info.assessments.into_iter().map(AssessmentValue::try_from).collect::<Result<_>>()?;
         let new = Self {
             trace_id: info.trace_id.unwrap_or_default(),
-            experiment_id: experiment.experiment_id.unwrap_or_default(),
+            experiment_id,
             timestamp_ms: info.request_time.map_or(0, |time| time.millis()),
             execution_time_ms: info.execution_duration.map(|duration| duration.millis()),
             status: state.as_str_name(),
@@ -113,6 +111,25 @@ impl TryFrom<TraceInfoV3> for NewTrace {
     }
 }
 
+/// Upstream: `TraceLocation.__post_init__`.
+fn experiment_of(location: &TraceLocation) -> Result<i32> {
+    let experiment = location.mlflow_experiment.as_ref().ok_or_else(|| {
+        Error::invalid(
+            "The trace has no experiment: `trace_location` must be one of the kind MLFLOW_EXPERIMENT.",
+        )
+    })?;
+    let kind = location.r#type();
+    if kind != TraceLocationType::MlflowExperiment {
+        return Err(Error::invalid(format!(
+            "Trace location type TraceLocationType.{} does not match the provided location \
+             MlflowExperimentLocation(experiment_id='{}').",
+            kind.as_str_name(),
+            experiment.experiment_id()
+        )));
+    }
+    validate::experiment_id(experiment.experiment_id())
+}
+
 impl TryFrom<StartTrace> for NewTrace {
     type Error = Error;
 
@@ -121,7 +138,7 @@ impl TryFrom<StartTrace> for NewTrace {
             trace_id: uuid::Uuid::new_v4().simple().to_string(),
             timestamp_ms: start.timestamp_ms(),
             status: State::InProgress.as_str_name(),
-            experiment_id: start.experiment_id.unwrap_or_default(),
+            experiment_id: validate::experiment_id(start.experiment_id())?,
             ..Self::default()
         };
         new.with_pairs(tags_of(start.tags), metadata_of(start.request_metadata))
@@ -132,12 +149,12 @@ impl NewTrace {
     /// Takes the end of a trace.
     ///
     /// # Errors
-    /// As for its beginning.
+    /// As for its beginning, and `INVALID_PARAMETER_VALUE` without a status.
     pub fn from_end(trace_id: String, end: EndTrace) -> Result<Self> {
-        let status = match end.status() {
-            TraceStatus::Unspecified => "TRACE_STATUS_UNSPECIFIED",
-            status => status.as_str_name(),
-        };
+        if end.status() == TraceStatus::Unspecified {
+            return Err(Error::invalid("A trace cannot end without a status."));
+        }
+        let status = end.status().as_str_name();
         let new = Self { trace_id, timestamp_ms: end.timestamp_ms(), status, ..Self::default() };
         new.with_pairs(tags_of(end.tags), metadata_of(end.request_metadata))
     }

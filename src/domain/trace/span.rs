@@ -20,7 +20,9 @@ use super::{
     tag,
 };
 use crate::domain::{Error, Result, validate};
-use crate::proto::otlp::{Event, ExportTraceServiceRequest, Link, Resource, Span, StatusCode, Value};
+use crate::proto::otlp::{
+    Event, ExportTraceServiceRequest, KeyValue, Link, Resource, Span, StatusCode, Value,
+};
 
 pub(super) const INPUTS: &str = "mlflow.spanInputs";
 pub(super) const OUTPUTS: &str = "mlflow.spanOutputs";
@@ -110,6 +112,8 @@ pub struct NewTraceSpans {
     /// The cost of its spans.
     pub cost: Vec<Node>,
     has_resource: bool,
+    has_session: bool,
+    has_user: bool,
 }
 
 /// What one request brings.
@@ -228,15 +232,20 @@ impl NewTraceSpans {
         let node = |name: &str| Node::new(span_id, parent_id, attributes.tree(name).as_ref());
         self.usage.push(node(CHAT_USAGE));
         self.cost.push(node(LLM_COST));
-        if self.session.is_none() {
-            self.session =
-                attributes.text("session.id").or_else(|| attributes.text("gen_ai.conversation.id"));
-            if let Some(session) = &self.session {
-                validate::length("Session ID", SESSION_LENGTH, session)?;
-            }
+        // The first counts even if it is empty, and so nothing.
+        if !self.has_session
+            && let Some(session) =
+                attributes.text("session.id").or_else(|| attributes.text("gen_ai.conversation.id"))
+        {
+            validate::length("Session ID", SESSION_LENGTH, &session)?;
+            self.has_session = true;
+            self.session = Some(session).filter(|session| !session.is_empty());
         }
-        if self.user.is_none() {
-            self.user = attributes.text("user.id");
+        if !self.has_user
+            && let Some(user) = attributes.text("user.id")
+        {
+            self.has_user = true;
+            self.user = Some(user).filter(|user| !user.is_empty());
         }
         Ok(())
     }
@@ -395,6 +404,17 @@ fn write_event(event: &Event, out: &mut String) {
     out.push('}');
 }
 
+/// Writes bytes in base64.
+fn without_bytes(pair: &KeyValue) -> KeyValue {
+    let mut pair = pair.clone();
+    if let Some(any) = &mut pair.value
+        && let Some(Value::BytesValue(bytes)) = &any.value
+    {
+        any.value = Some(Value::StringValue(STANDARD.encode(bytes)));
+    }
+    pair
+}
+
 /// Upstream: `Link.from_otel_proto`.
 fn write_link(link: &Link, out: &mut String) -> std::result::Result<(), Refused> {
     let _ = write!(out, "{{\"trace_id\": \"tr-{}\", ", hex_id(&link.trace_id, 16)?);
@@ -402,7 +422,8 @@ fn write_link(link: &Link, out: &mut String) -> std::result::Result<(), Refused>
     if link.attributes.is_empty() {
         out.push_str("null");
     } else {
-        write_pairs(&link.attributes, out);
+        let attributes: Vec<KeyValue> = link.attributes.iter().map(without_bytes).collect();
+        write_pairs(&attributes, out);
     }
     out.push('}');
     Ok(())

@@ -7,10 +7,11 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::{Map, Value as Tree, json};
 
-use super::attributes::{Attributes, parse};
+use super::attributes::{Attributes, dump_text};
 use super::dialects;
 use super::span::SPAN_TYPE;
 use crate::domain::{Error, Result};
+use crate::proto::loose::Json;
 
 #[derive(Deserialize)]
 struct StoredSpan {
@@ -36,6 +37,9 @@ struct StoredEvent {
     #[serde(default)]
     time_unix_nano: u64,
     attributes: Option<Map<String, Tree>>,
+    /// The attributes as Python writes them, where that is no JSON.
+    #[serde(skip)]
+    loose: Option<Json>,
 }
 
 #[derive(Deserialize)]
@@ -58,10 +62,16 @@ struct StoredLink {
 pub fn otlp_json(content: &str) -> Result<Tree> {
     let stored: StoredSpan = match serde_json::from_str(content) {
         Ok(stored) => stored,
-        // Python writes numbers that are none.
+        // Python writes numbers that are none, which only events can hold: attributes are texts.
         Err(e) => {
-            let tree = parse(content).ok_or_else(|| Error::internal(e))?;
-            serde_json::from_value(tree).map_err(Error::internal)?
+            let json = Json::parse(content.as_bytes()).ok_or_else(|| Error::internal(e))?;
+            let mut stored: StoredSpan = serde_json::from_value(json.to_value()).map_err(Error::internal)?;
+            if let Some(Json::List(events)) = json.get("events") {
+                for (event, json) in stored.events.iter_mut().zip(events) {
+                    event.loose = json.get("attributes").cloned();
+                }
+            }
+            stored
         }
     };
     let mut message = Map::new();
@@ -81,8 +91,7 @@ pub fn otlp_json(content: &str) -> Result<Tree> {
             message.insert(name.into(), time.into());
         }
     }
-    let attributes = decoded(stored.attributes);
-    insert_list(&mut message, "attributes", pairs(&attributes));
+    insert_list(&mut message, "attributes", decoded(stored.attributes));
     insert_list(&mut message, "events", stored.events.into_iter().map(event).collect());
     let links: Vec<Tree> = stored.links.unwrap_or_default().iter().filter_map(link).collect();
     insert_list(&mut message, "links", links);
@@ -96,8 +105,8 @@ fn insert_list(message: &mut Map<String, Tree>, name: &str, list: Vec<Tree>) {
     }
 }
 
-/// Reads the JSON that each attribute is, and adds the type that another dialect gives.
-fn decoded(stored: Map<String, Tree>) -> Map<String, Tree> {
+/// Makes messages of attributes, each of which is the text of its JSON, and adds the type that another dialect gives.
+fn decoded(stored: Map<String, Tree>) -> Vec<Tree> {
     let texts = |stored: &Map<String, Tree>| {
         let mut attributes = Attributes::default();
         for (name, value) in stored {
@@ -109,21 +118,22 @@ fn decoded(stored: Map<String, Tree>) -> Map<String, Tree> {
         stored.get(SPAN_TYPE).and_then(Tree::as_str).filter(|json| !matches!(*json, "null" | "\"UNKNOWN\""));
     let foreign = stored.keys().any(|name| !name.starts_with("mlflow."));
     let kind = (known.is_none() && foreign).then(|| dialects::span_type(&texts(&stored))).flatten();
-    let mut attributes: Map<String, Tree> = stored
-        .into_iter()
-        .map(|(name, value)| {
-            let value = match value {
-                Tree::String(json) if json.is_empty() => Tree::Null,
-                Tree::String(json) => parse(&json).unwrap_or(Tree::String(json)),
-                other => other,
-            };
-            (name, value)
-        })
-        .collect();
+    let mut stored = stored;
     if let Some(kind) = kind {
-        attributes.insert(SPAN_TYPE.to_owned(), kind.into());
+        stored.insert(SPAN_TYPE.to_owned(), dump_text(kind).into());
     }
-    attributes
+    stored.iter().map(|(name, value)| pair(name, decoded_value(value))).collect()
+}
+
+/// Returns the message of a value; `None` for null.
+fn decoded_value(stored: &Tree) -> Option<Tree> {
+    let Tree::String(text) = stored else { return (!stored.is_null()).then(|| any(stored)) };
+    match serde_json::from_str::<Tree>(text) {
+        _ if text.is_empty() => None,
+        Ok(Tree::Null) => None,
+        Ok(value) => Some(any(&value)),
+        Err(_) => Some(Json::parse(text.as_bytes()).map_or_else(|| any(stored), |json| any_loose(&json))),
+    }
 }
 
 /// Returns an id in base64, from base64 or from the hexadecimal digits that some servers wrote.
@@ -160,7 +170,11 @@ fn event(event: StoredEvent) -> Tree {
     if !event.name.is_empty() {
         message.insert("name".into(), event.name.into());
     }
-    insert_list(&mut message, "attributes", pairs(&event.attributes.unwrap_or_default()));
+    let attributes = match &event.loose {
+        Some(Json::Object(fields)) => loose_pairs(fields),
+        _ => pairs(&event.attributes.unwrap_or_default()),
+    };
+    insert_list(&mut message, "attributes", attributes);
     Tree::Object(message)
 }
 
@@ -178,11 +192,34 @@ fn link(link: &StoredLink) -> Option<Tree> {
 }
 
 fn pairs(attributes: &Map<String, Tree>) -> Vec<Tree> {
-    let pair = |(key, value): (&String, &Tree)| match value {
-        Tree::Null => json!({ "key": key }),
-        value => json!({ "key": key, "value": any(value) }),
-    };
-    attributes.iter().map(pair).collect()
+    attributes.iter().map(|(key, value)| pair(key, (!value.is_null()).then(|| any(value)))).collect()
+}
+
+/// A name with the message of its value; protobuf leaves out what is empty.
+fn pair(key: &str, value: Option<Tree>) -> Tree {
+    let mut message = Map::new();
+    if !key.is_empty() {
+        message.insert("key".into(), key.into());
+    }
+    message.extend(value.map(|value| ("value".to_owned(), value)));
+    Tree::Object(message)
+}
+
+/// As [`any`], of what Python took for JSON: `NaN` and the infinities are numbers.
+fn any_loose(value: &Json) -> Tree {
+    match value {
+        Json::Float(number) if !number.is_finite() => json!({ "double_value": value.dumps() }),
+        Json::List(items) => {
+            json!({ "array_value": list("values", items.iter().map(any_loose).collect()) })
+        }
+        Json::Object(fields) => json!({ "kvlist_value": list("values", loose_pairs(fields)) }),
+        plain => any(&plain.to_value()),
+    }
+}
+
+fn loose_pairs(fields: &[(String, Json)]) -> Vec<Tree> {
+    let message = |value: &Json| (*value != Json::Null).then(|| any_loose(value));
+    fields.iter().map(|(key, value)| pair(key, message(value))).collect()
 }
 
 fn any(value: &Tree) -> Tree {
@@ -216,9 +253,9 @@ mod tests {
     fn a_stored_span_becomes_a_message() {
         let content = r#"{"trace_id": "AAAAAAAAAAAAAAAAAAAABw==", "span_id": "AAAAAAAAAAI=", "parent_span_id": null,
             "name": "n", "start_time_unix_nano": 1795227404175830751, "end_time_unix_nano": 0, "events": [{"name": "e",
-            "time_unix_nano": 5, "attributes": {"a": 1}}], "status": {"code": "STATUS_CODE_ERROR", "message": "m"},
+            "time_unix_nano": 5, "attributes": {"a": 1, "inf": -Infinity}}], "status": {"code": "STATUS_CODE_ERROR", "message": "m"},
             "attributes": {"i": "{\"x\": [1, 2.5, null], \"y\": {}}", "t": "\"text\"", "raw": "text", "none": "null",
-            "openinference.span.kind": "\"LLM\""}, "links": [{"trace_id": "tr-00000000000000000000000000000001",
+            "nan": "[NaN]", "": "1", "openinference.span.kind": "\"LLM\""}, "links": [{"trace_id": "tr-00000000000000000000000000000001",
             "span_id": "0000000000000002", "attributes": null}]}"#;
         let values = json!([{ "int_value": 1 }, { "double_value": 2.5 }, {}]);
         let object = json!([
@@ -233,10 +270,15 @@ mod tests {
                 { "key": "t", "value": { "string_value": "text" } },
                 { "key": "raw", "value": { "string_value": "text" } },
                 { "key": "none" },
+                { "key": "nan", "value": { "array_value": { "values": [{ "double_value": "NaN" }] } } },
+                { "value": { "int_value": 1 } },
                 { "key": "openinference.span.kind", "value": { "string_value": "LLM" } },
                 { "key": "mlflow.spanType", "value": { "string_value": "LLM" } },
             ],
-            "events": [{ "time_unix_nano": 5, "name": "e", "attributes": [{ "key": "a", "value": { "int_value": 1 } }] }],
+            "events": [{ "time_unix_nano": 5, "name": "e", "attributes": [
+                { "key": "a", "value": { "int_value": 1 } },
+                { "key": "inf", "value": { "double_value": "-Infinity" } },
+            ] }],
             "links": [{ "trace_id": "AAAAAAAAAAAAAAAAAAAAAQ==", "span_id": "AAAAAAAAAAI=" }],
             "status": { "message": "m", "code": "STATUS_CODE_ERROR" },
         });

@@ -112,7 +112,7 @@ pub fn token_count(value: &Tree) -> Option<i64> {
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "whole and within range, checked before")]
-fn whole(value: f64) -> Option<i64> {
+pub(super) fn whole(value: f64) -> Option<i64> {
     const LIMIT: f64 = 9_223_372_036_854_775_808.0;
     (value.fract() == 0.0 && (-LIMIT..LIMIT).contains(&value)).then_some(value as i64)
 }

@@ -37,8 +37,8 @@ pub struct MetricQuery {
     pub start_ms: Option<i64>,
     /// The last one.
     pub end_ms: Option<i64>,
-    /// The most groups; `None` for all.
-    pub limit: Option<i64>,
+    /// The most groups.
+    pub limit: i64,
 }
 
 /// What can be measured.
@@ -204,6 +204,14 @@ impl MetricQuery {
             }
         }
         let limit = request.max_results.unwrap_or(DEFAULT_GROUPS);
+        if limit < 0 {
+            return Err(Error::invalid(format!("max_results must not be negative, got {limit}")));
+        }
+        if aggregations.is_empty() && dimensions.is_empty() && interval_seconds.is_none() {
+            return Err(Error::invalid(
+                "Nothing is asked for: no aggregations, no dimensions and no interval",
+            ));
+        }
         Ok(Self {
             experiments,
             view,
@@ -216,8 +224,7 @@ impl MetricQuery {
             interval_seconds,
             start_ms: request.start_time_ms,
             end_ms: request.end_time_ms,
-            // As SQLite takes it.
-            limit: (limit >= 0).then_some(limit.into()),
+            limit: limit.into(),
         })
     }
 
@@ -409,10 +416,10 @@ mod tests {
     fn what_is_left_out_has_its_default() {
         let query = parse(&json!({ "dimensions": ["trace_name", "trace_name"], "time_interval_seconds": 0 }))
             .unwrap();
-        assert_eq!(query.limit, Some(1000));
+        assert_eq!(query.limit, 1000);
         assert_eq!(query.dimensions, [Dimension::TraceName]);
         assert_eq!(query.interval_seconds, None);
-        assert_eq!(parse(&json!({ "max_results": -1 })).unwrap().limit, None);
+        assert!(parse(&json!({ "max_results": -1 })).is_err());
         let percentile = json!([{ "aggregation_type": "PERCENTILE", "percentile_value": 50 }]);
         assert_eq!(parse(&json!({ "aggregations": percentile })).unwrap().aggregations[0].label(), "P50.0");
     }

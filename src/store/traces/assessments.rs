@@ -12,9 +12,10 @@ use super::info::trace_not_found;
 use super::json_list;
 use crate::domain::time::now_ms;
 use crate::domain::trace::assessment::{AssessmentUpdate, AssessmentValue, aggregate, metadata_json};
-use crate::domain::{Error, Result, python};
+use crate::domain::{Error, ErrorCode, Result, python};
 use crate::proto::assessment_source::SourceType;
 use crate::proto::expectation::SerializedValue;
+use crate::proto::loose::Json as Loose;
 use crate::proto::well_known::{Timestamp, Value};
 use crate::proto::{Assessment, AssessmentError, AssessmentSource, Expectation, Feedback, IssueReference};
 use crate::store::conn::Conn;
@@ -82,7 +83,12 @@ fn create_in(conn: &mut Conn, trace_id: &str, new: &AssessmentValue) -> Result<A
             return Err(assessment_not_found(trace_id, overridden));
         }
     }
-    write_assessments(conn, trace_id, std::slice::from_ref(new), experiment_id, timestamp_ms)?;
+    let of_trace = (experiment_id, timestamp_ms);
+    if write_assessments(conn, trace_id, std::slice::from_ref(new), of_trace, Known::Kept)? == 0 {
+        let message =
+            format!("Failed to create assessment for trace '{trace_id}' due to a constraint violation.");
+        return Err(Error::new(ErrorCode::InternalError, message));
+    }
     get_row(conn, trace_id, &new.id)?.into_message()
 }
 
@@ -90,37 +96,74 @@ fn assessment_not_found(trace_id: &str, id: &str) -> Error {
     Error::not_found(format!("Assessment with ID '{id}' not found for trace '{trace_id}'"))
 }
 
-/// Writes assessments of one trace.
+/// What becomes of an assessment whose id is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Known {
+    /// It stays as it is, and the new one is not written.
+    Kept,
+    /// The new one is written over it.
+    Overwritten,
+}
+
+/// Writes assessments of one trace, of which experiment and time are given, and returns how many were written.
 pub(super) fn write_assessments(
     conn: &mut Conn,
     trace_id: &str,
     all: &[AssessmentValue],
-    experiment_id: i32,
-    timestamp_ms: i64,
-) -> Result<()> {
+    (experiment_id, timestamp_ms): (i32, i64),
+    known: Known,
+) -> Result<usize> {
     macro_rules! insert {
-        ($values:literal) => {
+        ($values:literal, $conflict:ident) => {
             concat!(
                 "INSERT INTO assessments (trace_id, assessment_id, name, assessment_type, value, error, \
                  created_timestamp, last_updated_timestamp, source_type, source_id, run_id, span_id, rationale, \
                  overrides, assessment_metadata, experiment_id, trace_timestamp_ms, aggregate_value, is_numeric_value, \
                  valid) ",
                 $values,
-                " ON CONFLICT (assessment_id) DO UPDATE SET trace_id = excluded.trace_id, name = excluded.name, \
-                 assessment_type = excluded.assessment_type, value = excluded.value, error = excluded.error, \
-                 last_updated_timestamp = excluded.last_updated_timestamp, rationale = excluded.rationale, \
-                 assessment_metadata = excluded.assessment_metadata, aggregate_value = excluded.aggregate_value, \
-                 is_numeric_value = excluded.is_numeric_value"
+                " ON CONFLICT (assessment_id) DO ",
+                $conflict!()
             )
         };
     }
-    const PG: &str = insert!(
-        "SELECT n.trace, n.id, n.name, n.kind, n.value, n.error, n.created, n.updated, n.source, n.source_id, n.run, \
-         n.span, n.why, n.overrides, n.metadata, n.experiment::int, n.time, n.number, n.is_number = 1, true \
-         FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) n(trace, id, name, kind, value, error, \
-         created, updated, source, source_id, run, span, why, overrides, metadata, experiment, time, number, is_number)"
-    );
-    const SQLITE: &str = insert!("VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, true)");
+    macro_rules! keep {
+        () => {
+            "NOTHING"
+        };
+    }
+    macro_rules! overwrite {
+        () => {
+            "UPDATE SET trace_id = excluded.trace_id, name = excluded.name, \
+             assessment_type = excluded.assessment_type, value = excluded.value, error = excluded.error, \
+             created_timestamp = excluded.created_timestamp, \
+             last_updated_timestamp = excluded.last_updated_timestamp, source_type = excluded.source_type, \
+             source_id = excluded.source_id, run_id = excluded.run_id, span_id = excluded.span_id, \
+             rationale = excluded.rationale, overrides = excluded.overrides, valid = excluded.valid, \
+             assessment_metadata = excluded.assessment_metadata, aggregate_value = excluded.aggregate_value, \
+             is_numeric_value = excluded.is_numeric_value"
+        };
+    }
+    macro_rules! pg {
+        ($conflict:ident) => {
+            insert!(
+                "SELECT n.trace, n.id, n.name, n.kind, n.value, n.error, n.created, n.updated, n.source, n.source_id, \
+                 n.run, n.span, n.why, n.overrides, n.metadata, n.experiment::int, n.time, n.number, \
+                 n.is_number = 1, true FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
+                 n(trace, id, name, kind, value, error, created, updated, source, source_id, run, span, why, \
+                 overrides, metadata, experiment, time, number, is_number)",
+                $conflict
+            )
+        };
+    }
+    macro_rules! sqlite {
+        ($conflict:ident) => {
+            insert!("VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, true)", $conflict)
+        };
+    }
+    let (pg, sqlite) = match known {
+        Known::Kept => (pg!(keep), sqlite!(keep)),
+        Known::Overwritten => (pg!(overwrite), sqlite!(overwrite)),
+    };
     let texts = |of: fn(&AssessmentValue) -> &str| Column::Texts(all.iter().map(of).collect());
     let optional = |of: fn(&AssessmentValue) -> Option<&str>| Column::OptTexts(all.iter().map(of).collect());
     let columns = [
@@ -144,8 +187,7 @@ pub(super) fn write_assessments(
         Column::OptDoubles(all.iter().map(|a| a.aggregate().0).collect()),
         Column::BigInts(all.iter().map(|a| a.aggregate().1.into()).collect()),
     ];
-    write_rows(conn, &columns, PG, SQLITE)?;
-    Ok(())
+    Ok(write_rows(conn, &columns, pg, sqlite)?)
 }
 
 fn find_row(conn: &mut Conn, trace_id: &str, id: &str) -> Result<Option<AssessmentRow>> {
@@ -328,7 +370,7 @@ impl AssessmentRow {
                 let error = self.error.as_deref().map(read_error).transpose()?;
                 message.feedback = Some(Feedback { value: Some(value()?), error });
             }
-            "expectation" => message.expectation = Some(expectation(&self.value, value()?)?),
+            "expectation" => message.expectation = Some(expectation(&self.value)?),
             "issue" => message.issue = Some(read::<IssueReference>(&self.value)?),
             other => return Err(Error::internal(format!("an assessment of the kind {other}"))),
         }
@@ -354,14 +396,16 @@ fn text_of(value: &Json) -> String {
 }
 
 /// Upstream: `ExpectationValue.to_proto`: lists, objects and null go as text.
-fn expectation(stored: &str, value: Value) -> Result<Expectation> {
-    let json: Json = read(stored)?;
-    if !matches!(json, Json::Null | Json::Array(_) | Json::Object(_)) {
+fn expectation(stored: &str) -> Result<Expectation> {
+    let broken = || Error::internal("an expectation's value is not JSON");
+    let json = Loose::parse(stored.as_bytes()).ok_or_else(broken)?;
+    if !matches!(json, Loose::Null | Loose::List(_) | Loose::Object(_)) {
+        let value = Value::of_text(stored).ok_or_else(broken)?;
         return Ok(Expectation { value: Some(value), serialized_value: None });
     }
     let serialized = SerializedValue {
         serialization_format: Some("JSON_FORMAT".to_owned()),
-        value: Some(python::json_dumps(&json)),
+        value: Some(json.dumps_spaced()),
     };
     Ok(Expectation { value: None, serialized_value: Some(serialized) })
 }

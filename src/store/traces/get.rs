@@ -3,7 +3,7 @@
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 
-use super::info::load_infos;
+use super::info::{keep_last, load_infos};
 use super::json_list;
 use crate::domain::trace::{SPANS_LOCATION, TRACKING_STORE};
 use crate::domain::{Error, Result};
@@ -23,15 +23,14 @@ pub struct StoredTrace {
 }
 
 impl Store {
-    /// Returns those of `ids` that there are with their spans, in their order and each once; only of traces of
+    /// Returns those of `ids` that there are with their spans, in their order, each once where it is named last; only of traces of
     /// `experiments` if such are given. Four statements.
     pub async fn get_traces(
         &self,
         mut ids: Vec<String>,
         experiments: Option<Vec<i32>>,
     ) -> Result<Vec<StoredTrace>> {
-        let mut seen = std::collections::HashSet::new();
-        ids.retain(|id| seen.insert(id.clone()));
+        keep_last(&mut ids);
         self.read(move |conn| {
             let mut infos = load_infos(conn, &ids)?;
             if let Some(experiments) = &experiments {

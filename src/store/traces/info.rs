@@ -113,8 +113,7 @@ impl Store {
         mut ids: Vec<String>,
         experiments: Option<Vec<i32>>,
     ) -> Result<Vec<TraceInfoV3>> {
-        let mut seen = HashSet::new();
-        ids.retain(|id| seen.insert(id.clone()));
+        keep_last(&mut ids);
         self.read(move |conn| {
             let mut infos = load_infos(conn, &ids)?;
             if let Some(experiments) = &experiments {
@@ -124,6 +123,14 @@ impl Store {
         })
         .await
     }
+}
+
+/// Leaves of ids that are there more than once the last. Upstream: `_query_trace_infos_in_batches`.
+pub(super) fn keep_last(ids: &mut Vec<String>) {
+    let mut seen = HashSet::new();
+    ids.reverse();
+    ids.retain(|id| seen.insert(id.clone()));
+    ids.reverse();
 }
 
 /// Upstream: `SqlAlchemyStore.get_trace_info`.
@@ -284,7 +291,8 @@ mod tests {
             let location =
                 json!({ "type": "MLFLOW_EXPERIMENT", "mlflow_experiment": { "experiment_id": "0" } });
             assert_eq!(
-                serde_json::to_value(infos.get(1)).unwrap(),
+                // One that is named twice stands where it is named last.
+                serde_json::to_value(infos.first()).unwrap(),
                 json!({
                     "trace_id": "tr-1", "trace_location": location, "request_time": "2023-11-14T22:13:20.500Z",
                     "execution_duration": "1.500s", "state": "OK", "request_preview": "in",
@@ -296,7 +304,7 @@ mod tests {
                     "tags": { "k": "v", "none": "None", "mlflow.traceName": "agent" },
                 })
             );
-            let second = serde_json::to_value(infos.first()).unwrap();
+            let second = serde_json::to_value(infos.get(1)).unwrap();
             assert_eq!(second["trace_metadata"], json!({ "m": "n" }));
             let names = ["wanted", "good", "bad", "iss-1"];
             for (assessment, name) in second["assessments"].as_array().unwrap().iter().zip(names) {

@@ -96,9 +96,7 @@ fn statement(dialect: Dialect, query: &MetricQuery) -> Search<Untyped> {
             search.alias(if place == 1 { word } else { ", " }, place);
         }
     }
-    if let Some(limit) = query.limit {
-        search.sql(" LIMIT ").bigint(limit);
-    }
+    search.sql(" LIMIT ").bigint(query.limit);
     search
 }
 

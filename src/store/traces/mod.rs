@@ -13,6 +13,8 @@ mod metrics;
 pub mod search;
 pub(super) mod spans;
 mod start;
+#[cfg(test)]
+mod tests;
 
 pub use get::StoredTrace;
 use serde_json::Value;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use diesel::prelude::*;
 
-use super::assessments::write_assessments;
+use super::assessments::{Known, write_assessments};
 use super::columns::{Column, write_rows};
 use super::info::{get_info, trace_not_found};
 use super::spans::{PG_TAGS, SQLITE_TAGS};
@@ -16,7 +16,7 @@ use crate::domain::trace::{ARTIFACT_LOCATION, INFO_FINALIZED, SPANS_LOCATION, TR
 use crate::domain::{Error, ErrorCode, Result, artifact_uri};
 use crate::proto::TraceInfoV3;
 use crate::store::conn::Conn;
-use crate::store::experiments::{get_experiment_in, parse_id, require_active};
+use crate::store::experiments::{get_experiment_in, require_active};
 use crate::store::schema::{trace_info, trace_tags};
 use crate::store::statement::{Bind, statement};
 use crate::store::{Store, each};
@@ -126,7 +126,7 @@ const SQLITE_METADATA: &str = "INSERT INTO trace_request_metadata AS old (reques
     ON CONFLICT (key, request_id) DO UPDATE SET value = excluded.value";
 
 fn start_in(conn: &mut Conn, new: &NewTrace, version: Version) -> Result<()> {
-    let experiment_id = parse_id(&new.experiment_id)?;
+    let experiment_id = new.experiment_id;
     let experiment = get_experiment_in(conn, experiment_id)?;
     require_active(&experiment)?;
     write_rows(conn, &columns_of(new, experiment_id), PG_START, SQLITE_START)?;
@@ -141,7 +141,7 @@ fn start_in(conn: &mut Conn, new: &NewTrace, version: Version) -> Result<()> {
         metadata.insert(INFO_FINALIZED.to_owned(), "true".to_owned());
     }
     write_pairs(conn, id, &metadata, PG_METADATA, SQLITE_METADATA)?;
-    write_assessments(conn, id, &new.assessments, experiment_id, new.timestamp_ms)?;
+    write_assessments(conn, id, &new.assessments, (experiment_id, new.timestamp_ms), Known::Overwritten)?;
     follow(conn, id, experiment_id, new.timestamp_ms)
 }
 

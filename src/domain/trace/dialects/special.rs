@@ -5,7 +5,8 @@ use serde_json::{Map, Value as Tree, json};
 use super::table::{Dialect, Special};
 use super::{event_text, int_of, look_up, value_of};
 use crate::domain::python::json_dumps;
-use crate::domain::trace::attributes::{Attributes, dump_text, parse};
+use crate::domain::trace::attributes::{Attributes, dump_text, dump_tree, parse};
+use crate::domain::trace::usage::whole;
 use crate::proto::otlp::Event;
 
 const REDACTED: &str = "<REDACTED>";
@@ -111,9 +112,15 @@ pub(super) fn claude_code_tokens(d: &Dialect, attributes: &Attributes) -> Option
         return None;
     }
     let [input, output, total, read, written] =
-        d.tokens.map(|keys| keys.first().and_then(|key| attributes.get(key)).and_then(int_of));
+        d.tokens.map(|keys| keys.first().and_then(|key| attributes.get(key)).and_then(whole_of));
     let input = input.map(|input| input + read.unwrap_or_default() + written.unwrap_or_default());
     Some([input, output, total, read, written])
+}
+
+/// Upstream: `ClaudeCodeTranslator._get_int`, which cuts fractions off.
+fn whole_of(json: &str) -> Option<i64> {
+    let cut = || parse(json)?.as_f64().map(f64::trunc).and_then(whole);
+    int_of(json).or_else(cut)
 }
 
 pub(super) fn claude_code_inputs(attributes: &Attributes) -> Option<String> {
@@ -148,7 +155,7 @@ pub(super) fn claude_code_output_of_events(attributes: &Attributes, events: &[Ev
         ["output", "content", "diff"].iter().find_map(shown)
     };
     let text = events.iter().filter(|event| event.name == "tool.output").find_map(of_event)?;
-    Some(parse(&text).map_or_else(|| dump_text(&text), |tree| tree.to_string()))
+    Some(parse(&text).map_or_else(|| dump_text(&text), |tree| dump_tree(&tree)))
 }
 
 pub(super) fn is_vercel_chat(attributes: &Attributes) -> bool {
