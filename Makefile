@@ -20,7 +20,7 @@ test-unit: ## unit and API tests, on SQLite and Postgres 15 and 18
 test-compat: ## the real MLflow client and server (PYTEST_ARGS='-k name' picks)
 	@scripts/test.sh compat
 
-test-differential: ## of test-compat: each of some 6,700 answers beside the stock server's
+test-differential: ## of test-compat: each of some 9,600 answers beside the stock server's
 	@scripts/test.sh differential
 
 test-browser: ## the stock UI in Chromium

@@ -14,7 +14,7 @@ from differential.tolerated import forget_tolerated
 
 RESOURCES = [
     "requests", "experiments", "runs", "search", "metrics", "models", "artifacts", "graphql", "registry", "webhooks",
-    "gateway", "mcp", "unavailable", "evaluation",
+    "gateway", "mcp", "unavailable", "evaluation", "trace_search", "otlp", "traces", "assessments",
 ]  # fmt: skip
 
 

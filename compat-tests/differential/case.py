@@ -111,7 +111,7 @@ def play(case: Case, server_url: str, names: dict[str, str]) -> Answer:
     connection = http.client.HTTPConnection(host, timeout=60)
     try:
         connection.putrequest(case.method, path, skip_host="Host" in case.headers, skip_accept_encoding=True)
-        for key, value in case.headers.items():
+        for key, value in fill(case.headers, names).items():
             connection.putheader(key, value)
         if body is not None:
             connection.putheader("Content-Length", str(len(body)))

@@ -6,6 +6,7 @@ import base64
 import json
 import re
 import time
+from datetime import datetime
 from typing import Any
 
 from .case import Answer
@@ -25,9 +26,10 @@ _HEX_ID = re.compile(r"(?<![0-9a-f])([0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[
 _EXPERIMENT_KEYS = {"experiment_id", "experimentId", "experiment_ids"}
 _EXPERIMENT_FOLDER = re.compile(r"(?<=mlflow-artifacts:/)[1-9]\d*(?=/|$)")
 _BOUNDARY = re.compile(r"(?<![0-9a-f])[0-9a-f]{26}(?![0-9a-f])")
+_TIME = re.compile(r"\b20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3})?Z")
 _GENERATED_NAME = re.compile(r"[a-z]+-[a-z]+-\d{1,3}")
 #: Lists that are sets: stock reads them without an order.
-_UNORDERED = {"tags", "params", "metrics", "dataset_inputs", "model_inputs", "datasets", "dataset_summaries", "latest_versions", "aliases", "endpoints"}
+_UNORDERED = {"tags", "request_metadata", "assessments", "params", "metrics", "dataset_inputs", "model_inputs", "datasets", "dataset_summaries", "latest_versions", "aliases", "endpoints"}
 #: Strings that hold JSON.
 _EMBEDDED = {"tags", "records"}
 #: What the page tokens of records are made of: a time and an id.
@@ -81,6 +83,9 @@ class Normalizer:
                 value = value | {"digest": "<digest>"}
             return {self._text(k): self._tree(v, k) for k, v in value.items()}
         if isinstance(value, list):
+            if key == "assessments" and all(isinstance(v, dict) for v in value):
+                # Before their ids are named: stock loads those of a trace in whatever order its database finds them.
+                value = sorted(value, key=lambda v: json.dumps({k: v[k] for k in v if k != "assessment_id"}))
             items = [self._tree(v, key) for v in value]
             if key in _UNORDERED and all(isinstance(v, dict) for v in items):
                 items.sort(key=lambda v: (str(v.get("key") or ""), str(v.get("step") or ""), json.dumps(v)))
@@ -113,7 +118,15 @@ class Normalizer:
         text = _HEX_ID.sub(lambda found: self._id(found[0]), text)
         text = _EXPERIMENT_FOLDER.sub(lambda found: self._experiment(found[0]), text)
         text = _BOUNDARY.sub("<boundary>", text)
+        text = _TIME.sub(lambda found: "<now>" if _near_now(_millis(found[0])) else found[0], text)
         return re.sub(r"\b\d{13}\b", lambda found: "<now>" if _near_now(int(found[0])) else found[0], text)
+
+
+def _millis(text: str) -> float:
+    try:
+        return datetime.fromisoformat(text).timestamp() * 1000
+    except ValueError:
+        return 0
 
 
 def _decoded(token: str) -> str:
@@ -127,5 +140,5 @@ def _number(text: str) -> str:
     return f"float {float(text)!r}"
 
 
-def _near_now(value: int) -> bool:
+def _near_now(value: float) -> bool:
     return abs(value - time.time() * 1000) < 3_600_000
