@@ -58,6 +58,9 @@ class Normalizer:
         return {"status": answer.status, "headers": headers, "body": self._body(answer)}
 
     def _id(self, found: str) -> str:
+        if found.startswith("0" * 20):
+            # The test's own choice.
+            return found
         if found not in self._ids:
             self._seen += 1
             self._ids[found] = f"<id {self._seen} of {self._case}>"

@@ -43,7 +43,7 @@ def _cut_driver_text(stock: Comparable, ours: Comparable) -> None:
     words = re.search(r"\(raised as a result of Query|\((sqlite3|psycopg2?)\.", _message(stock))
     if words:
         kept = _message(stock)[: words.start()].removesuffix(" Error: ").strip()
-        if _message(ours).startswith(kept):
+        if isinstance(ours["body"], dict) and _message(ours).startswith(kept):
             stock["body"]["message"] = ours["body"]["message"] = kept
 
 
@@ -349,6 +349,16 @@ TOLERATED = [
     Tolerance(
         "spans headers {'x-mlflow-workspace': 'w'}",
         "there are no workspaces, and a header that names one is not looked at; stock fails with 500",
+        _accept_status(200),
+    ),
+    Tolerance(
+        "spans ((start|end) beyond bigint|in protobuf, late)",
+        "a time that no column holds, over which the drivers of stock's two databases fail in two ways",
+        _accept_status(422),
+    ),
+    Tolerance(
+        "(spans|trace of) same span twice 0",
+        "a span that is twice in one request breaks stock's statement on PostgreSQL; the last counts",
         _accept_status(200),
     ),
     Tolerance("spans scopes null", "null is as good as absent, over which stock's code raises", _accept_status(200)),
