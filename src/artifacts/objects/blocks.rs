@@ -111,7 +111,7 @@ mod tests {
     fn what_was_collected_is_handed_over_in_blocks() {
         let blocks = Arc::<Blocks>::default();
         let mut collected = Collected::new(Arc::clone(&blocks));
-        let all: Vec<u8> = (0..BLOCK_BYTES * 5 / 2).map(|i| (i % 251) as u8).collect();
+        let all: Vec<u8> = (0..=250).cycle().take(BLOCK_BYTES * 5 / 2).collect();
         for size in [1, 1000, BLOCK_BYTES, 3 * BLOCK_BYTES] {
             all.chunks(size).for_each(|piece| collected.extend(piece));
             assert_eq!(collected.len(), all.len());
@@ -129,7 +129,7 @@ mod tests {
     fn blocks_are_used_again() {
         let blocks = Arc::<Blocks>::default();
         let mut collected = Collected::new(Arc::clone(&blocks));
-        collected.extend(&[1; 3 * BLOCK_BYTES]);
+        collected.extend(&vec![1; 3 * BLOCK_BYTES]);
         let pieces = collected.take();
         let again = pieces.clone();
         drop(pieces);

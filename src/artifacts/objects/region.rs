@@ -128,13 +128,11 @@ impl RegionalSigner {
 
     fn signer(&self) -> object_store::Result<&AmazonS3> {
         let Some(region) = self.region.found.get() else { return Ok(&self.here) };
-        match self.there.get() {
-            Some(there) => Ok(there),
-            None => {
-                let there = self.builder.clone().with_region(region).build()?;
-                Ok(self.there.get_or_init(|| there))
-            }
+        if let Some(there) = self.there.get() {
+            return Ok(there);
         }
+        let there = self.builder.clone().with_region(region).build()?;
+        Ok(self.there.get_or_init(|| there))
     }
 }
 
