@@ -22,9 +22,10 @@ COMPARED_HEADERS = [
 PRESENCE_HEADERS = ["etag", "last-modified"]
 
 _HEX_ID = re.compile(r"(?<![0-9a-f])([0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})(?![0-9a-f])")
-#: Where the number of an experiment stands: under these keys and in the addresses of artifacts.
+#: Where the number of an experiment stands: under these keys, in the addresses of artifacts and in these words.
 _EXPERIMENT_KEYS = {"experiment_id", "experimentId", "experiment_ids"}
 _EXPERIMENT_FOLDER = re.compile(r"(?<=mlflow-artifacts:/)[1-9]\d*(?=/|$)")
+_EXPERIMENT_WORDS = re.compile(r"(?<=experiment_id=')\d+(?=')|(?<=The experiment )\d+(?= must be)")
 _BOUNDARY = re.compile(r"(?<![0-9a-f])[0-9a-f]{26}(?![0-9a-f])")
 _TIME = re.compile(r"\b20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3})?Z")
 _GENERATED_NAME = re.compile(r"[a-z]+-[a-z]+-\d{1,3}")
@@ -120,6 +121,7 @@ class Normalizer:
         text = text.replace(self._host, "<host>")
         text = _HEX_ID.sub(lambda found: self._id(found[0]), text)
         text = _EXPERIMENT_FOLDER.sub(lambda found: self._experiment(found[0]), text)
+        text = _EXPERIMENT_WORDS.sub(lambda found: self._experiment(found[0]), text)
         text = _BOUNDARY.sub("<boundary>", text)
         text = _TIME.sub(lambda found: "<now>" if _near_now(_millis(found[0])) else found[0], text)
         return re.sub(r"\b\d{13}\b", lambda found: "<now>" if _near_now(int(found[0])) else found[0], text)

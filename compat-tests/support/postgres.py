@@ -128,8 +128,8 @@ class Cluster:
             self.process.wait(60)
 
     def stop(self) -> None:
-        """Ends the server and removes its folder."""
-        self.halt()
+        """Ends the server and removes its folder. Nothing is to be kept, so it need not write what it has in memory."""
+        self.halt(signal.SIGQUIT)
         shutil.rmtree(self.root, ignore_errors=True)
 
     def url(self, database: str = "postgres") -> str:

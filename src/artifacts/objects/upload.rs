@@ -36,6 +36,10 @@ const ABORT_PAUSES: [Duration; 5] = [
     Duration::from_mins(1),
 ];
 
+/// When an upload is taken back once more: a part that was on its way may have arrived after the first time, and some
+/// stores then have the upload again. S3's documentation says to do so.
+const ABORT_AGAIN: Duration = Duration::from_millis(300);
+
 /// What the uploads of a server share.
 pub(crate) struct Uploads {
     parts: Arc<Semaphore>,
@@ -88,11 +92,12 @@ impl Uploads {
 }
 
 async fn abort(objects: &Objects, key: &Key, id: &String) {
-    let mut said = String::new();
+    let (mut said, mut is_back) = (String::new(), false);
     for pause in ABORT_PAUSES {
-        tokio::time::sleep(pause).await;
+        tokio::time::sleep(if is_back { ABORT_AGAIN } else { pause }).await;
         match objects.multipart.abort_multipart(key, id).await {
-            Ok(()) => return,
+            Ok(()) if is_back => return,
+            Ok(()) => is_back = true,
             // gone already
             Err(object_store::Error::NotFound { .. }) => return,
             Err(error) => said = Said::of(&error).text,
