@@ -179,8 +179,12 @@ fn versions_statement(dialect: Dialect, query: &ModelVersionQuery) -> Search<Ver
         search.sql(" AND NOT EXISTS (SELECT 1 FROM model_version_tags t WHERE t.workspace = v.workspace");
         search.sql(" AND t.name = v.name AND t.key = ").text(PROMPT_TAG).sql(" AND t.value = 'true')");
     }
+    // What is filtered is looked up and sorted: SQLite, which knows nothing of the data, would else read all versions in
+    // the order of the listing. A plus keeps it from that.
+    let is_sorted = dialect == Dialect::Sqlite && !query.predicates.is_empty();
     for (index, (column, towards)) in query.order.iter().enumerate() {
         let name = match column {
+            ModelVersionColumn::LastUpdated if is_sorted => "+v.last_updated_time",
             ModelVersionColumn::Name => "v.name",
             ModelVersionColumn::Number => "v.version",
             ModelVersionColumn::Creation => "v.creation_time",
@@ -318,6 +322,22 @@ mod tests {
             assert_eq!((none.registered_models.len(), none.next_page_token.is_some()), (0, true));
             let two = store.search_model_versions(message(json!({"max_results": 2}))).await.unwrap();
             assert_eq!((two.model_versions.len(), two.next_page_token.is_some()), (2, true));
+        });
+    }
+
+    #[test]
+    fn sqlite_looks_the_versions_of_a_model_up() {
+        on_each_database(|store| async move {
+            filled(&store).await;
+            let plan = store.read(|conn| {
+                let query = ModelVersionQuery::parse("name = 'a'", &[])?;
+                let mut statement = versions_statement(conn.dialect(), &query);
+                statement.page(2, 0);
+                Ok((conn.dialect() == Dialect::Sqlite).then(|| plan(conn, statement)))
+            });
+            if let Some(plan) = plan.await.unwrap() {
+                assert!(plan.contains("(workspace=? AND name=?)"), "{plan}");
+            }
         });
     }
 
