@@ -22,13 +22,6 @@ def store(client):
     return client._tracking_client.store
 
 
-@pytest.fixture
-def traced(server):
-    """Skips a test where the server takes no traces: it then begins with the server that does."""
-    if requests.post(f"{server.url}/v1/traces", timeout=30).status_code in (404, 405, 501):
-        pytest.skip("the server takes no traces")
-
-
 def _traced(mlflow, count: int) -> list[str]:
     @mlflow.trace
     def answer(question: str) -> str:
@@ -228,7 +221,7 @@ def test_issues(mlflow, store, experiment_id):
     assert [(i.name, i.trace_count) for i in open_ones] == [("plain", 0)]
 
 
-def test_records_of_traces(traced, mlflow, experiment_id, name):
+def test_records_of_traces(mlflow, experiment_id, name):
     from mlflow.genai import datasets
 
     ids = _traced(mlflow, 3)
@@ -243,7 +236,7 @@ def _as_dict(source):
     return source if isinstance(source, dict) else source.to_dict()
 
 
-def test_evaluate_with_scorers_of_code(traced, mlflow, client, experiment_id):
+def test_evaluate_with_scorers_of_code(mlflow, client, experiment_id):
     from mlflow.genai.scorers import scorer
 
     @scorer
@@ -259,7 +252,7 @@ def test_evaluate_with_scorers_of_code(traced, mlflow, client, experiment_id):
     assert values == [False, False, True]
 
 
-def test_review_of_traces(traced, mlflow, experiment_id):
+def test_review_of_traces(mlflow, experiment_id):
     from mlflow.genai import review_queues
 
     ids = _traced(mlflow, 3)
