@@ -75,19 +75,12 @@ impl<T: Request> FromRequest for Proto<T> {
     type Future = LocalBoxFuture<'static, Result<Self>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        // Stock reads the query of a GET only, and so finds nothing in a HEAD.
-        if request.method() == Method::GET && !request.query_string().is_empty() && !was_head(request) {
-            let message = from_query(request.query_string());
+        if let Some(query) = query_of(request) {
+            let message = from_query(query);
             return Box::pin(async { message.map(Self) });
         }
-        let content_type = check_content_type(request);
-        let body = Bytes::from_request(request, payload);
-        Box::pin(async move {
-            content_type?;
-            let body =
-                body.await.map_err(|e| Error::invalid(format!("The request body cannot be read: {e}")))?;
-            from_body(&body).map(Self)
-        })
+        let body = body_of(request, payload);
+        Box::pin(async move { from_body(&body.await?).map(Self) })
     }
 }
 
@@ -102,24 +95,37 @@ impl<T: Request> FromRequest for Scoped<T> {
 
     /// Upstream: `_raw_request_has_field`.
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let request = request.clone();
-        let mut payload = payload.take();
+        if let Some(query) = query_of(request) {
+            let is_sent = query.split('&').any(|pair| pair.split('=').next() == Some("experiment_ids"));
+            let message = from_query(query);
+            return Box::pin(async move { message.map(|message| Self(message, is_sent)) });
+        }
+        let is_get = *request.method() == Method::GET;
+        let body = body_of(request, payload);
         Box::pin(async move {
-            let body = Bytes::from_request(&request, &mut payload)
-                .await
-                .map_err(|e| Error::invalid(format!("The request body cannot be read: {e}")))?;
-            if *request.method() == Method::GET && !request.query_string().is_empty() {
-                let query = request.query_string();
-                let is_sent = query.split('&').any(|pair| pair.split('=').next() == Some("experiment_ids"));
-                return from_query(query).map(|message| Self(message, is_sent));
-            }
-            check_content_type(&request)?;
+            let body = body.await?;
             let message = from_body(&body)?;
             let sent = loose(&body);
-            let is_sent = *request.method() != Method::GET
-                && (sent.get("experiment_ids").is_some() || sent.get("experimentIds").is_some());
+            let is_sent =
+                !is_get && (sent.get("experiment_ids").is_some() || sent.get("experimentIds").is_some());
             Ok(Self(message, is_sent))
         })
+    }
+}
+
+/// The query string, where it is the request. Stock reads that of a GET only, and so finds nothing in a HEAD.
+fn query_of(request: &HttpRequest) -> Option<&str> {
+    let query = request.query_string();
+    (*request.method() == Method::GET && !query.is_empty() && !was_head(request)).then_some(query)
+}
+
+/// The body, where it is the request.
+fn body_of(request: &HttpRequest, payload: &mut Payload) -> impl Future<Output = Result<Bytes>> + use<> {
+    let content_type = check_content_type(request);
+    let body = Bytes::from_request(request, payload);
+    async move {
+        content_type?;
+        body.await.map_err(|e| Error::invalid(format!("The request body cannot be read: {e}")))
     }
 }
 
