@@ -27,7 +27,7 @@ use crate::store::{Store, StoreSettings, migrate};
 use crate::webhooks::Webhooks;
 
 /// How long the end waits for uploads to be taken back.
-const SETTLE_TIME: Duration = Duration::from_secs(4);
+const SETTLE_TIME: Duration = Duration::from_secs(10);
 
 /// Serves until the process is asked to stop (SIGTERM, SIGINT); then takes no new connections, finishes the
 /// open requests within the time that the settings give, and returns. A second signal ends the waiting.

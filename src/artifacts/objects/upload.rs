@@ -11,7 +11,7 @@ use object_store::multipart::PartId;
 use object_store::path::Path as Key;
 use object_store::{Attribute, Attributes, PutMultipartOptions, PutOptions, PutPayload};
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, Semaphore, oneshot};
 use tokio::task::JoinSet;
 
 use super::blocks::{Blocks, Collected};
@@ -36,9 +36,9 @@ const ABORT_PAUSES: [Duration; 5] = [
     Duration::from_mins(1),
 ];
 
-/// When an upload is taken back once more: a part that was on its way may have arrived after the first time, and some
-/// stores then have the upload again. S3's documentation says to do so.
-const ABORT_AGAIN: Duration = Duration::from_millis(300);
+/// How long what is on its way may take to arrive before its upload is taken back: a part that arrives later makes
+/// some stores have the upload again. After this time the upload is taken back twice, as S3's documentation says.
+const ARRIVAL: Duration = Duration::from_secs(5);
 
 /// What the uploads of a server share.
 pub(crate) struct Uploads {
@@ -46,8 +46,8 @@ pub(crate) struct Uploads {
     blocks: Arc<Blocks>,
     /// Where uploads are taken back: not on the thread of a connection, which may end at any time.
     runtime: Option<Handle>,
-    aborting: AtomicUsize,
-    aborted: Notify,
+    running: AtomicUsize,
+    ended: Notify,
 }
 
 impl fmt::Debug for Uploads {
@@ -63,41 +63,47 @@ impl Uploads {
             parts: Arc::new(Semaphore::new(PARTS_AT_ONCE)),
             blocks: Arc::default(),
             runtime: Handle::try_current().ok(),
-            aborting: AtomicUsize::new(0),
-            aborted: Notify::new(),
+            running: AtomicUsize::new(0),
+            ended: Notify::new(),
         })
     }
 
-    /// Waits until everything that was given up is taken back.
+    /// Waits until everything that was given up is taken back, and what is being begun has begun.
     pub(crate) async fn settle(&self) {
         loop {
-            let aborted = self.aborted.notified();
-            if self.aborting.load(Ordering::SeqCst) == 0 {
+            let ended = self.ended.notified();
+            if self.running.load(Ordering::SeqCst) == 0 {
                 return;
             }
-            aborted.await;
+            ended.await;
         }
     }
 
-    fn abort(self: &Arc<Self>, objects: Arc<Objects>, key: Key, id: String) {
+    /// Runs what [`Uploads::settle`] waits for, to its end: whoever began it may be gone.
+    fn run(self: &Arc<Self>, work: impl Future<Output = ()> + Send + 'static) {
         let Some(runtime) = self.runtime.clone().or_else(|| Handle::try_current().ok()) else { return };
         let uploads = Arc::clone(self);
-        uploads.aborting.fetch_add(1, Ordering::SeqCst);
+        uploads.running.fetch_add(1, Ordering::SeqCst);
         drop(runtime.spawn(async move {
-            abort(&objects, &key, &id).await;
-            uploads.aborting.fetch_sub(1, Ordering::SeqCst);
-            uploads.aborted.notify_waiters();
+            work.await;
+            uploads.running.fetch_sub(1, Ordering::SeqCst);
+            uploads.ended.notify_waiters();
         }));
     }
 }
 
-async fn abort(objects: &Objects, key: &Key, id: &String) {
-    let (mut said, mut is_back) = (String::new(), false);
+/// Takes an upload back, after what is on its way has arrived.
+async fn abort(objects: &Objects, key: &Key, upload: Multipart) {
+    let Multipart { id, mut on_their_way, .. } = upload;
+    let arrived = async { while on_their_way.join_next().await.is_some() {} };
+    let mut is_last = tokio::time::timeout(ARRIVAL, arrived).await.is_ok();
+    drop(on_their_way);
+    let mut said = String::new();
     for pause in ABORT_PAUSES {
-        tokio::time::sleep(if is_back { ABORT_AGAIN } else { pause }).await;
-        match objects.multipart.abort_multipart(key, id).await {
-            Ok(()) if is_back => return,
-            Ok(()) => is_back = true,
+        tokio::time::sleep(pause).await;
+        match objects.multipart.abort_multipart(key, &id).await {
+            Ok(()) if is_last => return,
+            Ok(()) => is_last = true,
             // gone already
             Err(object_store::Error::NotFound { .. }) => return,
             Err(error) => said = Said::of(&error).text,
@@ -174,9 +180,7 @@ impl ObjectUpload {
     async fn send_part(&mut self) -> object_store::Result<()> {
         let payload = PutPayload::from_iter(self.pending.take());
         if self.multipart.is_none() {
-            let id = self.create().await?;
-            self.multipart =
-                Some(Multipart { id, sent: 0, on_their_way: JoinSet::new(), stored: Vec::new() });
+            self.multipart = Some(self.create().await?);
         }
         let Some(multipart) = &mut self.multipart else { return Ok(()) };
         multipart.make_room(PARTS_AT_ONCE - 1).await?;
@@ -192,13 +196,23 @@ impl ObjectUpload {
         Ok(())
     }
 
-    async fn create(&self) -> object_store::Result<String> {
+    /// Begins an upload in parts. The store is asked to the end when the client hangs up meanwhile: nobody else would
+    /// learn what is to be taken back.
+    async fn create(&self) -> object_store::Result<Multipart> {
         let mut options = PutMultipartOptions::default();
         // Azure takes them with the last request only, which `object_store` does not offer
         if matches!(self.objects.kind, Kind::S3 | Kind::Google) {
             options.attributes = self.attributes();
         }
-        self.objects.multipart_writer.create_multipart_opts(&self.key, options).await
+        let (objects, key) = (Arc::clone(&self.objects), self.key.clone());
+        let (answer, answered) = oneshot::channel();
+        self.objects.uploads.run(async move {
+            let created = objects.multipart_writer.create_multipart_opts(&key, options).await;
+            if let Err(Ok(upload)) = answer.send(created.map(Multipart::new)) {
+                abort(&objects, &key, upload).await;
+            }
+        });
+        answered.await.unwrap_or_else(|e| Err(object_store::Error::Generic { store: "", source: e.into() }))
     }
 
     async fn complete(&mut self) -> object_store::Result<()> {
@@ -216,6 +230,10 @@ impl ObjectUpload {
 }
 
 impl Multipart {
+    fn new(id: String) -> Self {
+        Self { id, sent: 0, on_their_way: JoinSet::new(), stored: Vec::new() }
+    }
+
     /// Waits until not more than `left` parts are on their way.
     async fn make_room(&mut self, left: usize) -> object_store::Result<()> {
         while self.on_their_way.len() > left {
@@ -230,9 +248,8 @@ impl Multipart {
 impl Drop for ObjectUpload {
     /// An upload that was not finished leaves nothing: the store would keep its parts, and ask money for them.
     fn drop(&mut self) {
-        let Some(multipart) = self.multipart.take() else { return };
-        let Multipart { id, mut on_their_way, .. } = multipart;
-        on_their_way.abort_all();
-        self.objects.uploads.abort(Arc::clone(&self.objects), self.key.clone(), id);
+        let Some(upload) = self.multipart.take() else { return };
+        let (objects, key) = (Arc::clone(&self.objects), self.key.clone());
+        self.objects.uploads.run(async move { abort(&objects, &key, upload).await });
     }
 }
