@@ -46,8 +46,8 @@ pub(crate) struct Uploads {
     blocks: Arc<Blocks>,
     /// Where uploads are taken back: not on the thread of a connection, which may end at any time.
     runtime: Option<Handle>,
-    running: AtomicUsize,
-    ended: Notify,
+    open: AtomicUsize,
+    closed: Notify,
 }
 
 impl fmt::Debug for Uploads {
@@ -63,45 +63,57 @@ impl Uploads {
             parts: Arc::new(Semaphore::new(PARTS_AT_ONCE)),
             blocks: Arc::default(),
             runtime: Handle::try_current().ok(),
-            running: AtomicUsize::new(0),
-            ended: Notify::new(),
+            open: AtomicUsize::new(0),
+            closed: Notify::new(),
         })
     }
 
-    /// Waits until everything that was given up is taken back, and what is being begun has begun.
+    /// Waits until every upload in parts is finished or taken back.
     pub(crate) async fn settle(&self) {
         loop {
-            let ended = self.ended.notified();
-            if self.running.load(Ordering::SeqCst) == 0 {
+            let closed = self.closed.notified();
+            if self.open.load(Ordering::SeqCst) == 0 {
                 return;
             }
-            ended.await;
+            closed.await;
         }
     }
 
-    /// Runs what [`Uploads::settle`] waits for, to its end: whoever began it may be gone.
-    fn run(self: &Arc<Self>, work: impl Future<Output = ()> + Send + 'static) {
-        let Some(runtime) = self.runtime.clone().or_else(|| Handle::try_current().ok()) else { return };
-        let uploads = Arc::clone(self);
-        uploads.running.fetch_add(1, Ordering::SeqCst);
-        drop(runtime.spawn(async move {
-            work.await;
-            uploads.running.fetch_sub(1, Ordering::SeqCst);
-            uploads.ended.notify_waiters();
-        }));
+    /// Runs to its end what whoever began it may not stay for.
+    fn run(&self, work: impl Future<Output = ()> + Send + 'static) {
+        if let Some(runtime) = self.runtime.clone().or_else(|| Handle::try_current().ok()) {
+            drop(runtime.spawn(work));
+        }
+    }
+}
+
+/// Something that a store may have to be asked to take back. While one lives, [`Uploads::settle`] waits.
+#[derive(Debug)]
+struct Open(Arc<Uploads>);
+
+impl Open {
+    fn new(uploads: &Arc<Uploads>) -> Self {
+        uploads.open.fetch_add(1, Ordering::SeqCst);
+        Self(Arc::clone(uploads))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::SeqCst);
+        self.0.closed.notify_waiters();
     }
 }
 
 /// Takes an upload back, after what is on its way has arrived.
-async fn abort(objects: &Objects, key: &Key, upload: Multipart) {
-    let Multipart { id, mut on_their_way, .. } = upload;
-    let arrived = async { while on_their_way.join_next().await.is_some() {} };
+async fn abort(objects: &Objects, key: &Key, mut upload: Multipart) {
+    let arrived = async { while upload.on_their_way.join_next().await.is_some() {} };
     let mut is_last = tokio::time::timeout(ARRIVAL, arrived).await.is_ok();
-    drop(on_their_way);
+    upload.on_their_way.abort_all();
     let mut said = String::new();
     for pause in ABORT_PAUSES {
         tokio::time::sleep(pause).await;
-        match objects.multipart.abort_multipart(key, &id).await {
+        match objects.multipart.abort_multipart(key, &upload.id).await {
             Ok(()) if is_last => return,
             Ok(()) => is_last = true,
             // gone already
@@ -126,6 +138,7 @@ pub struct ObjectUpload {
 /// An upload in parts that has begun.
 #[derive(Debug)]
 struct Multipart {
+    _open: Open,
     id: String,
     sent: usize,
     on_their_way: JoinSet<object_store::Result<(usize, PartId)>>,
@@ -205,10 +218,11 @@ impl ObjectUpload {
             options.attributes = self.attributes();
         }
         let (objects, key) = (Arc::clone(&self.objects), self.key.clone());
+        let open = Open::new(&objects.uploads);
         let (answer, answered) = oneshot::channel();
         self.objects.uploads.run(async move {
             let created = objects.multipart_writer.create_multipart_opts(&key, options).await;
-            if let Err(Ok(upload)) = answer.send(created.map(Multipart::new)) {
+            if let Err(Ok(upload)) = answer.send(created.map(|id| Multipart::new(open, id))) {
                 abort(&objects, &key, upload).await;
             }
         });
@@ -230,8 +244,8 @@ impl ObjectUpload {
 }
 
 impl Multipart {
-    fn new(id: String) -> Self {
-        Self { id, sent: 0, on_their_way: JoinSet::new(), stored: Vec::new() }
+    fn new(open: Open, id: String) -> Self {
+        Self { _open: open, id, sent: 0, on_their_way: JoinSet::new(), stored: Vec::new() }
     }
 
     /// Waits until not more than `left` parts are on their way.
