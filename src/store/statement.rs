@@ -10,6 +10,7 @@ use diesel::serialize::ToSql;
 use diesel::sql_types::{Array, BigInt, Bool, Double, HasSqlType, Integer, Nullable, Text};
 use diesel::sqlite::Sqlite;
 use diesel::{PgConnection, QueryResult, RunQueryDsl, SqliteConnection};
+use serde_json::Value;
 
 /// A value for a `?` in a statement's text.
 #[derive(Debug, Clone, Copy)]
@@ -60,6 +61,11 @@ impl<ST> Statement<'_, ST> {
         }
         Ok(())
     }
+}
+
+/// A list of texts as SQLite takes one: a bind for `json_each`.
+pub(super) fn json_list(texts: &[&str]) -> String {
+    Value::from(texts.to_vec()).to_string()
 }
 
 fn wrong(what: &'static str) -> diesel::result::Error {

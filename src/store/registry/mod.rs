@@ -13,7 +13,7 @@ mod versions;
 use std::collections::HashMap;
 
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Nullable, Text};
+use diesel::sql_types::{BigInt, Integer, Nullable, Text};
 use diesel::upsert::excluded;
 
 use super::conn::Conn;
@@ -21,7 +21,7 @@ use super::error::is_unique_violation;
 use super::schema::{
     model_version_tags, model_versions, registered_model_aliases, registered_model_tags, registered_models,
 };
-use super::statement::{Bind, statement};
+use super::statement::{Bind, json_list, statement};
 use super::{Store, each};
 use crate::domain::experiment::DEFAULT_WORKSPACE;
 use crate::domain::registry::{
@@ -348,56 +348,69 @@ fn single(conn: &mut Conn, row: ModelRow) -> Result<RegisteredModel> {
     Ok(assemble(conn, vec![row])?.pop().unwrap_or_default())
 }
 
-/// Adds to a page of rows what belongs to them, keeping the order, by four statements: however many versions there are,
-/// only the newest of each stage are read.
+/// The tags and aliases of the models of a list, the latter with their versions, each with the model's place in the list
+/// counted from 0. Indexes: `ferroflow_registered_model_tags`, the primary key of aliases.
+const PG_TAGS_AND_ALIASES: &str = "SELECT p.place - 1, t.key, t.value, t.version \
+    FROM unnest(?) WITH ORDINALITY p(name, place) CROSS JOIN LATERAL (\
+    SELECT key, value, CAST(NULL AS INTEGER) AS version FROM registered_model_tags \
+    WHERE workspace = 'default' AND name = p.name \
+    UNION ALL SELECT alias, NULL, version FROM registered_model_aliases \
+    WHERE workspace = 'default' AND name = p.name OFFSET 0) t ORDER BY p.place, t.key";
+const SQLITE_TAGS_AND_ALIASES: &str = "SELECT p.key, t.key, t.value, NULL \
+    FROM json_each(?) p CROSS JOIN registered_model_tags t ON t.workspace = 'default' AND t.name = p.value \
+    UNION ALL SELECT p.key, a.alias, NULL, a.version \
+    FROM json_each(?) p CROSS JOIN registered_model_aliases a ON a.workspace = 'default' AND a.name = p.value \
+    ORDER BY 1, 2";
+
+/// Adds to a page of rows what belongs to them, keeping the order, by three statements: however many versions there
+/// are, only the newest of each stage are read.
 fn assemble(conn: &mut Conn, page: Vec<ModelRow>) -> Result<Vec<RegisteredModel>> {
     if page.is_empty() {
         return Ok(Vec::new());
     }
     let names: Vec<&str> = page.iter().map(|row| row.name.as_str()).collect();
-    let mut loaded = load_tags_and_aliases(conn, &names)?;
+    let loaded = load_tags_and_aliases(conn, &names)?;
     let latest = latest_versions(conn, &names)?;
     let mut versions: HashMap<String, Vec<_>> = HashMap::with_capacity(names.len());
     for version in version_messages(conn, latest)? {
         versions.entry(version.name().to_owned()).or_default().push(version);
     }
-    let message = |row: ModelRow| {
-        let of_model = loaded.remove(&row.name).unwrap_or_default();
-        RegisteredModel {
-            latest_versions: versions.remove(&row.name).unwrap_or_default(),
-            name: Some(row.name),
-            creation_timestamp: row.creation_time,
-            last_updated_timestamp: row.last_updated_time.filter(|time| *time != 0),
-            user_id: None,
-            description: row.description.filter(|text| !text.is_empty()),
-            tags: of_model.tags,
-            aliases: of_model.aliases,
-        }
+    let message = |(row, of_model): (ModelRow, OfModel)| RegisteredModel {
+        latest_versions: versions.remove(&row.name).unwrap_or_default(),
+        name: Some(row.name),
+        creation_timestamp: row.creation_time,
+        last_updated_timestamp: row.last_updated_time.filter(|time| *time != 0),
+        user_id: None,
+        description: row.description.filter(|text| !text.is_empty()),
+        tags: of_model.tags,
+        aliases: of_model.aliases,
     };
-    Ok(page.into_iter().map(message).collect())
+    Ok(page.into_iter().zip(loaded).map(message).collect())
 }
 
-fn load_tags_and_aliases(conn: &mut Conn, names: &[&str]) -> Result<HashMap<String, OfModel>> {
-    use {registered_model_aliases as aliases, registered_model_tags as tags};
-    let mut loaded: HashMap<String, OfModel> = HashMap::with_capacity(names.len());
-    let rows: Vec<(String, String, Option<String>)> = each!(conn, c => tags::table
-        .filter(tags::workspace.eq(DEFAULT_WORKSPACE))
-        .filter(tags::name.eq_any(names))
-        .select((tags::name, tags::key, tags::value))
-        .order((tags::name, tags::key))
-        .load(c))?;
-    for (name, key, value) in rows {
-        loaded.entry(name).or_default().tags.push(RegisteredModelTag { key: Some(key), value });
-    }
-    let rows: Vec<(String, String, i32)> = each!(conn, c => aliases::table
-        .filter(aliases::workspace.eq(DEFAULT_WORKSPACE))
-        .filter(aliases::name.eq_any(names))
-        .select((aliases::name, aliases::alias, aliases::version))
-        .order((aliases::name, aliases::alias))
-        .load(c))?;
-    for (name, alias, version) in rows {
-        let aliases = &mut loaded.entry(name).or_default().aliases;
-        aliases.push(RegisteredModelAlias { alias: Some(alias), version: Some(version.to_string()) });
+/// Returns what each of the models has, in their order.
+fn load_tags_and_aliases(conn: &mut Conn, names: &[&str]) -> Result<Vec<OfModel>> {
+    type Row = (BigInt, Text, Nullable<Text>, Nullable<Integer>);
+    let rows: Vec<(i64, String, Option<String>, Option<i32>)> = match conn {
+        Conn::Pg(c) => statement::<Row>(PG_TAGS_AND_ALIASES, &[Bind::Texts(names)]).load(c)?,
+        Conn::Sqlite(c) => {
+            let list = json_list(names);
+            statement::<Row>(SQLITE_TAGS_AND_ALIASES, &[Bind::Text(&list); 2]).load(c)?
+        }
+    };
+    let mut loaded: Vec<OfModel> = names.iter().map(|_| OfModel::default()).collect();
+    for (place, key, value, version) in rows {
+        let Some(of_model) = usize::try_from(place).ok().and_then(|place| loaded.get_mut(place)) else {
+            continue;
+        };
+        let key = Some(key);
+        match version {
+            Some(version) => {
+                let version = Some(version.to_string());
+                of_model.aliases.push(RegisteredModelAlias { alias: key, version });
+            }
+            None => of_model.tags.push(RegisteredModelTag { key, value }),
+        }
     }
     Ok(loaded)
 }

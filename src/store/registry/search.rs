@@ -33,7 +33,7 @@ const RUNS_PER_STATEMENT: usize = 10_000;
 type ModelColumns = (Text, Nullable<BigInt>, Nullable<BigInt>, Nullable<Text>);
 
 impl Store {
-    /// Returns a page of registered models, and the token of the next page if there is one. Five statements, however
+    /// Returns a page of registered models, and the token of the next page if there is one. Four statements, however
     /// many versions the models have.
     ///
     /// Upstream: `SqlAlchemyStore.search_registered_models`.

@@ -1,9 +1,8 @@
 //! Versions of registered models: their life, stages and tags, and how rows become [`ModelVersion`] messages.
 
-use std::collections::HashMap;
-
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Integer, Nullable, Text};
+use serde_json::{Value, json};
 
 use super::{ModelRow, aliases_of, find_locked, get_row, touch};
 use crate::domain::experiment::DEFAULT_WORKSPACE;
@@ -14,16 +13,13 @@ use crate::domain::time::now_ms;
 use crate::domain::webhook::change::{Change, What};
 use crate::domain::{Error, Result};
 use crate::proto::{ModelVersion, ModelVersionStatus, ModelVersionTag};
-use crate::search::Membership;
 use crate::store::conn::Conn;
-use crate::store::predicate::Search;
 use crate::store::schema::{model_version_tags, model_versions, registered_model_aliases};
+use crate::store::statement::{Bind, json_list, statement};
 use crate::store::{Store, each};
 
 /// The stage of a version that was deleted: it stays, so that its number is not given again.
 pub(super) const DELETED_STAGE: &str = "Deleted_Internal";
-/// Versions whose tags one statement reads: few enough for the binds of either database.
-const VERSIONS_PER_STATEMENT: usize = 5000;
 
 impl Store {
     /// Returns a version with its tags and aliases.
@@ -207,9 +203,42 @@ pub(super) struct VersionRow {
     pub(super) storage_location: Option<String>,
 }
 
+macro_rules! version_rows {
+    ($of:literal) => {
+        concat!(
+            "SELECT v.name, v.version, v.creation_time, v.last_updated_time, v.description, v.user_id, \
+             v.current_stage, v.source, v.run_id, v.status, v.status_message, v.run_link, v.storage_location FROM ",
+            $of
+        )
+    };
+}
+
 /// The columns of a [`VersionRow`] in statements whose table of versions is called `v`.
-pub(super) const COLUMNS_OF: &str = "SELECT v.name, v.version, v.creation_time, v.last_updated_time, v.description, v.user_id, \
-     v.current_stage, v.source, v.run_id, v.status, v.status_message, v.run_link, v.storage_location FROM ";
+pub(super) const COLUMNS_OF: &str = version_rows!("");
+
+/// The newest version of each stage of each model of a list. Neither database may choose: `OFFSET 0` and CROSS JOIN keep
+/// them from reading every version there is.
+const PG_LATEST: &str = version_rows!(
+    "unnest(?) p(name) CROSS JOIN LATERAL (SELECT MAX(version) AS version FROM model_versions \
+     WHERE workspace = 'default' AND current_stage != 'Deleted_Internal' AND name = p.name \
+     GROUP BY current_stage) l CROSS JOIN LATERAL (SELECT * FROM model_versions \
+     WHERE workspace = 'default' AND name = p.name AND version = l.version OFFSET 0) v ORDER BY v.name, v.version"
+);
+const SQLITE_LATEST: &str = version_rows!(
+    "(SELECT name, MAX(version) AS version FROM model_versions WHERE workspace = 'default' \
+     AND current_stage != 'Deleted_Internal' AND name IN (SELECT value FROM json_each(?)) \
+     GROUP BY name, current_stage) l CROSS JOIN model_versions v WHERE v.workspace = 'default' \
+     AND v.name = l.name AND v.version = l.version ORDER BY v.name, v.version"
+);
+
+/// The tags of exactly these versions, others of the same models may have many, each with the version's place in the
+/// list counted from 0. Index: `ferroflow_model_version_tags`.
+const PG_TAGS: &str = "SELECT p.place - 1, t.key, t.value \
+    FROM unnest(?, ?) WITH ORDINALITY p(name, version, place) CROSS JOIN LATERAL (SELECT key, value \
+    FROM model_version_tags WHERE workspace = 'default' AND name = p.name AND version = p.version OFFSET 0) t \
+    ORDER BY p.place, t.key";
+const SQLITE_TAGS: &str = "SELECT p.key, t.key, t.value FROM json_each(?) p CROSS JOIN model_version_tags t \
+    ON t.workspace = 'default' AND t.name = p.value ->> 0 AND t.version = p.value ->> 1 ORDER BY p.key, t.key";
 
 /// The SQL type of a [`VersionRow`].
 pub(super) type VersionColumns = (
@@ -304,57 +333,41 @@ pub(super) fn version_by_alias(conn: &mut Conn, name: &str, alias: &str) -> Resu
 /// Returns the newest version of each stage of each model, by name and number. One statement, which reads the key of
 /// every version of these models but only the rows that it returns.
 pub(super) fn latest_versions(conn: &mut Conn, names: &[&str]) -> Result<Vec<VersionRow>> {
-    let mut search = Search::<VersionColumns>::new(conn.dialect());
-    search.sql(COLUMNS_OF);
-    // SQLite takes the tables of a CROSS JOIN in their order; by itself it would look at every version there is.
-    search.sql("(SELECT name, MAX(version) AS version FROM model_versions WHERE workspace = ");
-    search.text(DEFAULT_WORKSPACE).sql(" AND current_stage != ").text(DELETED_STAGE).sql(" AND name");
-    search.texts(Membership::In, names);
-    search.sql(" GROUP BY name, current_stage) l CROSS JOIN model_versions v WHERE v.workspace = ");
-    search
-        .text(DEFAULT_WORKSPACE)
-        .sql(" AND v.name = l.name AND v.version = l.version ORDER BY v.name, v.version");
-    Ok(each!(conn, c => search.load(c))?)
+    Ok(match conn {
+        Conn::Pg(c) => statement::<VersionColumns>(PG_LATEST, &[Bind::Texts(names)]).load(c)?,
+        Conn::Sqlite(c) => {
+            statement::<VersionColumns>(SQLITE_LATEST, &[Bind::Text(&json_list(names))]).load(c)?
+        }
+    })
 }
 
-/// Adds the tags to a page of versions, keeping its order, by one statement if the page is not huge.
+/// Adds the tags to a page of versions, keeping its order, by one statement.
 pub(super) fn version_messages(conn: &mut Conn, page: Vec<VersionRow>) -> Result<Vec<ModelVersion>> {
-    let mut tags = HashMap::with_capacity(page.len());
-    for chunk in page.chunks(VERSIONS_PER_STATEMENT) {
-        load_tags(conn, chunk, &mut tags)?;
-    }
-    let message = |row: VersionRow| {
-        // Each version stands in a page once.
-        let tags = tags.get_mut(row.name.as_str()).and_then(|numbers| numbers.remove(&row.version));
-        row.into_message(tags.unwrap_or_default())
+    let mut tags = load_tags(conn, &page)?.into_iter().peekable();
+    let message = |(place, row): (usize, VersionRow)| {
+        let mut of_version = Vec::new();
+        while let Some((_, key, value)) = tags.next_if(|tag| usize::try_from(tag.0) == Ok(place)) {
+            of_version.push(ModelVersionTag { key: Some(key), value });
+        }
+        row.into_message(of_version)
     };
-    Ok(page.into_iter().map(message).collect())
+    Ok(page.into_iter().enumerate().map(message).collect())
 }
 
-/// Tags by the name and the number of their version.
-type Tags = HashMap<String, HashMap<i32, Vec<ModelVersionTag>>>;
-
-/// Reads the tags of exactly these versions: others of the same models may have many.
-fn load_tags(conn: &mut Conn, versions: &[VersionRow], tags: &mut Tags) -> Result<()> {
-    let mut search = Search::<(Text, Integer, Text, Nullable<Text>)>::new(conn.dialect());
-    search.sql("SELECT t.name, t.version, t.key, t.value FROM (VALUES ");
-    for (index, row) in versions.iter().enumerate() {
-        search
-            .sql(if index == 0 { "(" } else { ", (" })
-            .text(&row.name)
-            .sql(", ")
-            .integer(row.version)
-            .sql(")");
+fn load_tags(conn: &mut Conn, page: &[VersionRow]) -> QueryResult<Vec<(i64, String, Option<String>)>> {
+    type Row = (BigInt, Text, Nullable<Text>);
+    match conn {
+        _ if page.is_empty() => Ok(Vec::new()),
+        Conn::Pg(c) => {
+            let names: Vec<&str> = page.iter().map(|row| row.name.as_str()).collect();
+            let versions: Vec<i64> = page.iter().map(|row| row.version.into()).collect();
+            statement::<Row>(PG_TAGS, &[Bind::Texts(&names), Bind::BigInts(&versions)]).load(c)
+        }
+        Conn::Sqlite(c) => {
+            let list: Value = page.iter().map(|row| json!([row.name, row.version])).collect();
+            statement::<Row>(SQLITE_TAGS, &[Bind::Text(&list.to_string())]).load(c)
+        }
     }
-    // Both databases call the columns of VALUES so; for CROSS JOIN see above.
-    search.sql(") AS k CROSS JOIN model_version_tags t WHERE t.workspace = ").text(DEFAULT_WORKSPACE);
-    search.sql(" AND t.name = k.column1 AND t.version = k.column2 ORDER BY t.name, t.version, t.key");
-    let rows: Vec<(String, i32, String, Option<String>)> = each!(conn, c => search.load(c))?;
-    for (name, version, key, value) in rows {
-        let tags = tags.entry(name).or_default().entry(version).or_default();
-        tags.push(ModelVersionTag { key: Some(key), value });
-    }
-    Ok(())
 }
 
 /// Makes the message of a single version, which has aliases, too.

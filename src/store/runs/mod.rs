@@ -8,13 +8,12 @@ use diesel::connection::DefaultLoadingMode;
 use diesel::dsl::{AssumeNotNull, exists};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Double, Integer, Nullable, Text};
-use serde_json::Value;
 
 use super::conn::Conn;
 use super::datasets::load_inputs;
 use super::experiments::{ACTIVE, DELETED, get_experiment_in, require_active};
 use super::schema::{assessments, runs, tags};
-use super::statement::{Bind, statement};
+use super::statement::{Bind, json_list, statement};
 use super::{Store, each};
 use crate::domain::run::{RUN_NAME_TAG, name_of_new_run};
 use crate::domain::time::now_ms;
@@ -264,11 +263,6 @@ fn load_data(conn: &mut Conn, ids: &[&str]) -> Result<Vec<RunData>> {
         }
     }?;
     Ok(data)
-}
-
-/// Writes texts as a JSON list, which SQLite takes for a table.
-fn json_list(texts: &[&str]) -> String {
-    Value::from(texts.to_vec()).to_string()
 }
 
 fn create_run_in(conn: &mut Conn, request: &CreateRun) -> Result<Run> {

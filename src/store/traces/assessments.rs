@@ -9,7 +9,6 @@ use serde_json::Value as Json;
 
 use super::columns::{Column, write_rows};
 use super::info::trace_not_found;
-use super::json_list;
 use crate::domain::time::now_ms;
 use crate::domain::trace::assessment::{AssessmentUpdate, AssessmentValue, aggregate, metadata_json};
 use crate::domain::{Error, ErrorCode, Result, python};
@@ -20,7 +19,7 @@ use crate::proto::well_known::{Timestamp, Value};
 use crate::proto::{Assessment, AssessmentError, AssessmentSource, Expectation, Feedback, IssueReference};
 use crate::store::conn::Conn;
 use crate::store::schema::{assessments, trace_info};
-use crate::store::statement::{Bind, statement};
+use crate::store::statement::{Bind, json_list, statement};
 use crate::store::{Store, each};
 
 /// The most characters of a stack trace that are shown, with what stands for the beginning.

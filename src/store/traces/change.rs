@@ -10,7 +10,7 @@ use crate::domain::trace::delete::Deletion;
 use crate::domain::{Error, Result};
 use crate::store::conn::Conn;
 use crate::store::schema::{trace_info, trace_tags};
-use crate::store::statement::{Bind, statement};
+use crate::store::statement::{Bind, json_list, statement};
 use crate::store::{Store, each};
 
 impl Store {
@@ -157,7 +157,7 @@ fn delete_in(conn: &mut Conn, deletion: &Deletion) -> Result<usize> {
                 AND item_id IN (SELECT value FROM json_each(?))";
             const TRACES: &str =
                 "DELETE FROM trace_info WHERE request_id IN (SELECT value FROM json_each(?))";
-            let list = super::json_list(&ids);
+            let list = json_list(&ids);
             statement::<()>(ITEMS, &[Bind::Text(&list)]).execute(c)?;
             Ok(statement::<()>(TRACES, &[Bind::Text(&list)]).execute(c)?)
         }

@@ -4,13 +4,12 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 
 use super::info::{keep_last, load_infos};
-use super::json_list;
 use crate::domain::trace::{SPANS_LOCATION, TRACKING_STORE};
 use crate::domain::{Error, Result};
 use crate::proto::TraceInfoV3;
 use crate::store::Store;
 use crate::store::conn::Conn;
-use crate::store::statement::{Bind, statement};
+use crate::store::statement::{Bind, json_list, statement};
 
 /// A trace as the database holds it.
 #[derive(Debug)]

@@ -7,7 +7,6 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Double, Integer, Nullable, Text};
 
 use super::assessments::load_assessments;
-use super::json_list;
 use crate::domain::trace::{
     COST, SESSION, TOKEN_USAGE, TRACE_NAME, cost_json, is_column_metadata, token_usage_json,
 };
@@ -18,7 +17,7 @@ use crate::proto::well_known::{Duration, Timestamp};
 use crate::proto::{TraceInfoV3, TraceLocation};
 use crate::store::Store;
 use crate::store::conn::Conn;
-use crate::store::statement::{Bind, statement};
+use crate::store::statement::{Bind, json_list, statement};
 
 /// The most characters of a name or value of metadata, and of the name of a tag, that are shown.
 const MAX_SHOWN: usize = 250;

@@ -17,9 +17,3 @@ mod start;
 mod tests;
 
 pub use get::StoredTrace;
-use serde_json::Value;
-
-/// Writes texts as a JSON list, which SQLite takes for a table.
-fn json_list(texts: &[&str]) -> String {
-    Value::from(texts.to_vec()).to_string()
-}

@@ -11,7 +11,6 @@ use diesel::sql_types::{BigInt, Bool, Nullable, Text};
 use serde_json::Value as Tree;
 
 use super::columns::{Column, write_rows};
-use super::json_list;
 use crate::domain::trace::span::{NewSpan, NewSpans, NewTraceSpans};
 use crate::domain::trace::usage::{Node, cost_of, tokens_of};
 use crate::domain::trace::{
@@ -22,7 +21,7 @@ use crate::store::conn::Conn;
 use crate::store::each;
 use crate::store::experiments::experiment_not_found;
 use crate::store::schema::experiments;
-use crate::store::statement::{Bind, statement};
+use crate::store::statement::{Bind, json_list, statement};
 
 /// What became of one request among others.
 pub(in crate::store) type Verdict = Result<()>;
