@@ -214,7 +214,7 @@ mod tests {
         KeyValue { key: key.to_owned(), value: Some(AnyValue { value: Some(value) }), ..KeyValue::default() }
     }
 
-    /// Expected values were worked out by hand from the rules of the stock server.
+    /// Expected values are those of stock, whose answers `compat-tests/differential/otlp.py` compares.
     #[test]
     fn values_are_encoded_once() {
         for (value, want) in [

@@ -248,7 +248,7 @@ fn list(name: &str, values: Vec<Tree>) -> Tree {
 mod tests {
     use super::*;
 
-    /// Expected values were worked out by hand from the rules of the stock server.
+    /// Expected values are those of stock, whose answers `compat-tests/differential/otlp.py` compares.
     #[test]
     fn a_stored_span_becomes_a_message() {
         let content = r#"{"trace_id": "AAAAAAAAAAAAAAAAAAAABw==", "span_id": "AAAAAAAAAAI=", "parent_span_id": null,

@@ -1,4 +1,4 @@
-//! Expected values were worked out by hand from the rules of the stock server.
+//! Expected values are those of stock, whose answers `compat-tests/differential/otlp.py` compares.
 
 use super::*;
 use crate::proto::otlp::{AnyValue, KeyValue};
