@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use bytes::Bytes;
-use futures_util::Stream;
 use futures_util::stream;
+use futures_util::{Stream, StreamExt as _};
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::path::UPLOAD_PREFIX;
@@ -190,26 +190,38 @@ fn stat(metadata: &fs::Metadata) -> Stat {
 
 /// See [`super::File::stream`].
 pub(super) fn stream(file: fs::File, range: Range<u64>) -> impl Stream<Item = io::Result<Bytes>> {
-    stream::try_unfold((file, range), |(mut file, range)| async move {
-        if range.is_empty() {
-            return Ok(None);
-        }
-        let read = spawn_blocking(move || read_frame(&mut file, &range).map(|frame| (frame, file, range)));
-        let (frame, file, range) = read.await.map_err(io::Error::other)??;
-        let rest = range.start + frame.len() as u64..range.end;
-        Ok(Some((Bytes::from(frame), (file, rest))))
-    })
+    let frames = |first| {
+        stream::try_unfold(first, |reading: Option<Reading>| async {
+            let Some(reading) = reading else { return Ok(None) };
+            let (frame, file, rest) = reading.await.map_err(io::Error::other)??;
+            // the next one is read while this one is sent
+            Ok(Some((Bytes::from(frame), read_frame(file, rest))))
+        })
+    };
+    stream::once(async { read_frame(file, range) }).flat_map(frames)
 }
 
-fn read_frame(file: &mut fs::File, range: &Range<u64>) -> io::Result<Vec<u8>> {
-    let wanted = READ_FRAME_BYTES.min(range.end - range.start);
-    let mut frame = Vec::with_capacity(usize::try_from(wanted).map_err(io::Error::other)?);
-    file.seek(SeekFrom::Start(range.start))?;
-    file.take(wanted).read_to_end(&mut frame)?;
-    if (frame.len() as u64) < wanted {
-        return Err(io::Error::new(ErrorKind::UnexpectedEof, "the file became shorter while it was read"));
+/// What gives the next frame, and then the file with what is left of the range.
+type Reading = JoinHandle<io::Result<(Vec<u8>, fs::File, Range<u64>)>>;
+
+/// Begins to read the first frame of a range, if there is any.
+fn read_frame(file: fs::File, range: Range<u64>) -> Option<Reading> {
+    if range.is_empty() {
+        return None;
     }
-    Ok(frame)
+    Some(spawn_blocking(move || {
+        let wanted = READ_FRAME_BYTES.min(range.end - range.start);
+        let mut frame = Vec::with_capacity(usize::try_from(wanted).map_err(io::Error::other)?);
+        (&file).seek(SeekFrom::Start(range.start))?;
+        (&file).take(wanted).read_to_end(&mut frame)?;
+        if (frame.len() as u64) < wanted {
+            return Err(io::Error::new(
+                ErrorKind::UnexpectedEof,
+                "the file became shorter while it was read",
+            ));
+        }
+        Ok((frame, file, range.start + wanted..range.end))
+    }))
 }
 
 fn delete(root: &Path, path: &ArtifactPath) -> Result<()> {

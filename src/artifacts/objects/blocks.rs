@@ -9,7 +9,7 @@ use bytes::Bytes;
 const BLOCK_BYTES: usize = 64 * 1024;
 /// Blocks that wait for their next use, at most: what four large uploads at once have in use. Too few, and blocks that
 /// one thread gives up are allocated anew by another, for which the system keeps memory twice.
-const MAX_FREE: usize = 40 * 1024 * 1024 / BLOCK_BYTES;
+const MAX_FREE: usize = 30 * 1024 * 1024 / BLOCK_BYTES;
 
 /// Blocks that are free.
 #[derive(Debug, Default)]
