@@ -130,7 +130,8 @@ fn text_test(operator: &str, value: Value<'_>) -> Result<ListTest> {
     test.ok_or_else(|| Error::invalid(format!("Invalid comparator for attribute: {operator}")))
 }
 
-const DEFAULT_ORDER: [(ModelVersionColumn, Direction); 3] = [
+/// The order where none is asked.
+pub const DEFAULT_ORDER: [(ModelVersionColumn, Direction); 3] = [
     (ModelVersionColumn::LastUpdated, Direction::Descending),
     (ModelVersionColumn::Name, Direction::Ascending),
     (ModelVersionColumn::Number, Direction::Descending),

@@ -16,12 +16,12 @@ use crate::proto::{
     search_registered_models,
 };
 use crate::search::model_versions::{
-    ModelVersionColumn, ModelVersionPredicate, ModelVersionQuery, ModelVersionText, Prompts,
+    DEFAULT_ORDER, ModelVersionColumn, ModelVersionPredicate, ModelVersionQuery, ModelVersionText, Prompts,
 };
 use crate::search::registered_models::{
     RegisteredModelColumn, RegisteredModelPredicate, RegisteredModelQuery,
 };
-use crate::search::{Direction, TextTest};
+use crate::search::{Direction, ListTest, TextOp, TextTest};
 use crate::store::dialect::Dialect;
 use crate::store::predicate::{Column, Search, direction, number_op};
 use crate::store::{Store, each};
@@ -126,6 +126,9 @@ fn models_statement(
     offset: i64,
 ) -> Search<ModelColumns> {
     let mut search = Search::new(dialect);
+    if query.predicates.is_empty() {
+        search.keep_prepared();
+    }
     search.sql("SELECT m.name, m.creation_time, m.last_updated_time, m.description FROM registered_models m");
     search.sql(" WHERE m.workspace = ").text(DEFAULT_WORKSPACE);
     for predicate in &query.predicates {
@@ -158,6 +161,9 @@ fn models_statement(
 /// The statement without its limit. The default order is that of `ferroflow_model_versions_listing`. A version is a prompt if any version of its model says so.
 fn versions_statement(dialect: Dialect, query: &ModelVersionQuery) -> Search<VersionColumns> {
     let mut search = Search::new(dialect);
+    if query.order == DEFAULT_ORDER && (query.predicates.is_empty() || is_of_one(&query.predicates)) {
+        search.keep_prepared();
+    }
     search.sql(COLUMNS_OF).sql("model_versions v WHERE v.workspace = ").text(DEFAULT_WORKSPACE);
     search.sql(" AND v.current_stage != ").text(DELETED_STAGE);
     for predicate in &query.predicates {
@@ -193,6 +199,11 @@ fn versions_statement(dialect: Dialect, query: &ModelVersionQuery) -> Search<Ver
         order_key(&mut search, index, name, *towards);
     }
     search
+}
+
+/// Says whether a filter is for the versions of one model or run, as clients ask it.
+fn is_of_one(predicates: &[ModelVersionPredicate]) -> bool {
+    matches!(predicates, [ModelVersionPredicate::Text(_, ListTest::Text(TextTest { op: TextOp::Eq, .. }))])
 }
 
 fn tag_test<ST>(search: &mut Search<ST>, key: &str, test: &TextTest) {

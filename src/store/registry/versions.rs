@@ -216,13 +216,12 @@ macro_rules! version_rows {
 /// The columns of a [`VersionRow`] in statements whose table of versions is called `v`.
 pub(super) const COLUMNS_OF: &str = version_rows!("");
 
-/// The newest version of each stage of each model of a list. Neither database may choose: `OFFSET 0` and CROSS JOIN keep
+/// The newest version of each stage of each model of a list. Neither database may choose: LATERAL and CROSS JOIN keep
 /// them from reading every version there is.
 const PG_LATEST: &str = version_rows!(
-    "unnest(?) p(name) CROSS JOIN LATERAL (SELECT MAX(version) AS version FROM model_versions \
-     WHERE workspace = 'default' AND current_stage != 'Deleted_Internal' AND name = p.name \
-     GROUP BY current_stage) l CROSS JOIN LATERAL (SELECT * FROM model_versions \
-     WHERE workspace = 'default' AND name = p.name AND version = l.version OFFSET 0) v ORDER BY v.name, v.version"
+    "unnest(?) p(name) CROSS JOIN LATERAL (SELECT DISTINCT ON (current_stage) * FROM model_versions \
+     WHERE workspace = 'default' AND name = p.name AND current_stage != 'Deleted_Internal' \
+     ORDER BY current_stage, version DESC) v ORDER BY v.name, v.version"
 );
 const SQLITE_LATEST: &str = version_rows!(
     "(SELECT name, MAX(version) AS version FROM model_versions WHERE workspace = 'default' \
@@ -330,8 +329,7 @@ pub(super) fn version_by_alias(conn: &mut Conn, name: &str, alias: &str) -> Resu
     get_version(conn, &VersionKey { name: name.to_owned(), version: version.into() })
 }
 
-/// Returns the newest version of each stage of each model, by name and number. One statement, which reads the key of
-/// every version of these models but only the rows that it returns.
+/// Returns the newest version of each stage of each model, by name and number. One statement.
 pub(super) fn latest_versions(conn: &mut Conn, names: &[&str]) -> Result<Vec<VersionRow>> {
     Ok(match conn {
         Conn::Pg(c) => statement::<VersionColumns>(PG_LATEST, &[Bind::Texts(names)]).load(c)?,
