@@ -250,7 +250,9 @@ fn location_of(experiment_id: i32) -> TraceLocation {
 
 /// Cuts a text after `max` characters.
 fn shorten(mut text: String, max: usize) -> String {
-    if let Some((end, _)) = text.char_indices().nth(max).filter(|_| text.len() > max) {
+    if text.len() > max
+        && let Some((end, _)) = text.char_indices().nth(max)
+    {
         text.truncate(end);
     }
     text
