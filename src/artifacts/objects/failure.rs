@@ -38,6 +38,17 @@ impl Objects {
 }
 
 impl Objects {
+    /// The same about an upload of ours. Garage forgets one that has begun when another of the same file is completed.
+    pub(super) fn upload_failure(&self, error: &StoreError, path: &ArtifactPath) -> Error {
+        let said = Said::of(error);
+        if said.meaning != Meaning::Nothing {
+            return self.failure(error, path);
+        }
+        let message =
+            format!("The artifact store {} has given up the upload of '{path}'; try again.", self.name);
+        Error::unavailable(message).with_source(format!("{}: {}", self.name, said.text))
+    }
+
     /// The same about an upload in parts that a client does.
     pub(super) fn multipart_failure(&self, error: &StoreError, path: &ArtifactPath) -> Error {
         let said = Said::of(error);

@@ -160,13 +160,13 @@ impl ObjectUpload {
             }
             // some stores take only parts of equal size
             self.pending.extend(&bytes.split_to(missing));
-            self.send_part().await.map_err(|e| self.objects.failure(&e, &self.path))?;
+            self.send_part().await.map_err(|e| self.objects.upload_failure(&e, &self.path))?;
         }
     }
 
     pub(in crate::artifacts) async fn finish(mut self) -> Result<()> {
         let result = if self.multipart.is_some() { self.complete().await } else { self.put().await };
-        result.map_err(|e| self.objects.failure(&e, &self.path))
+        result.map_err(|e| self.objects.upload_failure(&e, &self.path))
     }
 
     /// The size of the next part.
