@@ -1,8 +1,11 @@
-"""Measures Ferroflow beside the stock MLflow server, on the same data, on SQLite and Postgres; `make bench` runs it.
+"""Measures Ferroflow beside the stock MLflow server and two peers, on the same data, on SQLite and Postgres; `make bench`
+runs it.
 
-All servers run at once, each on its own copy of one filled database; wrk sends the requests of one row to one of
-them after the other, several rounds long, and medians count. CPU is that of the server and of Postgres, per request
-(wrk's own is left out). Of the stock server with one worker and with its default number, each row takes the better.
+All servers run at once. Ours and stock have a copy each of one filled database; the peers (`peers.py`) cannot read it and
+are filled with the same over HTTP. wrk sends the requests of one row to one server after the other, several rounds long,
+and medians count. CPU is that of the server and of Postgres, per request (wrk's own is left out). Of the stock server with
+one worker and with its default number, each row takes the better. A peer has no figure ("-") in a row that it cannot do:
+it has no such data, refuses, or answers with something else than we do. `limits.py` adds what the database alone reaches.
 """
 
 from __future__ import annotations
@@ -24,13 +27,16 @@ from statistics import median
 import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "compat-tests"))
-from fill import Data, fill  # noqa: E402
+import peers  # noqa: E402
+from fill import Data, Sizes, fill  # noqa: E402
 from loads import LOADS, Load, script  # noqa: E402
 from support import servers  # noqa: E402
 from support.postgres import Cluster  # noqa: E402
 
 OURS = "ferroflow"
-VARIANTS = [OURS, "stock, 1 worker", "stock, default"]
+STOCK = ["stock, 1 worker", "stock, default"]
+#: What --servers may name, and what runs for it.
+SERVERS = {OURS: [OURS], "stock": STOCK} | {name: [name] for name in peers.PARTS}
 
 
 @dataclass
@@ -42,6 +48,7 @@ class Window:
     database_us: float
     p50_ms: float
     p99_ms: float
+    requests: int
     errors: int
 
     @property
@@ -52,10 +59,13 @@ class Window:
 
 @dataclass
 class Variant:
-    """A running server on its copy of the data."""
+    """A running server on its copy of the data, and the ids there."""
 
     name: str
     server: servers.Server
+    data: Data
+    #: What it was filled with.
+    parts: set[str]
     seconds_to_start: float
     idle_mib: float = 0.0
 
@@ -65,15 +75,23 @@ class Variant:
         return self.server.process.pid
 
 
-def start(name: str, folder: Path, uri: str) -> Variant:
-    """Starts a variant on a database."""
-    server = servers.start("ferroflow" if name == OURS else "stock", folder, uri, boot=False)
+def start(name: str, folder: Path, uri: str, data: Data, parts: set[str]) -> Variant:
+    """Starts a variant on a database; a peer fills it first."""
+    if name in peers.PARTS:
+        server, parts = peers.server(name, folder, uri), parts & peers.PARTS[name]
+        server.boot()
+        try:
+            data = fill(server.url, parts, data.sizes)
+        finally:
+            server.terminate()
+    else:
+        server = servers.start("ferroflow" if name == OURS else "stock", folder, uri, boot=False)
     if name == "stock, default":
         at = server.command.index("--workers")
         del server.command[at : at + 2]
     began = time.monotonic()
     server.boot()
-    return Variant(name, server, time.monotonic() - began)
+    return Variant(name, server, data, parts, time.monotonic() - began)
 
 
 def tree(root: int) -> list[psutil.Process]:
@@ -129,10 +147,10 @@ def milliseconds(text: str) -> float:
     return float(number) * {"us": 1e-3, "ms": 1, "s": 1e3, "m": 6e4}[unit]
 
 
-def measure(load: Load, variant: Variant, database: int | None, data: Data, seconds: float, longest: float, first: int) -> Window:
+def measure(load: Load, variant: Variant, database: int | None, seconds: float, longest: float, first: int) -> Window:
     """Sends one kind of request for some seconds: longer, up to a bound, where a lone one takes long."""
     file = variant.server.log.parent / "load.lua"
-    file.write_text(script(load, data, first))
+    file.write_text(script(load, variant.data, first))
     settle([variant.pid, database])
     window = seconds
     while True:
@@ -144,7 +162,7 @@ def measure(load: Load, variant: Variant, database: int | None, data: Data, seco
             break
         settle([variant.pid, database])
         window = min(longest, window * 3)
-        file.write_text(script(load, data, first + 500_000))
+        file.write_text(script(load, variant.data, first + 500_000))
     errors = re.search(r"Non-2xx or 3xx responses: (\d+)", output)
     timeouts = re.search(r"Socket errors: (.*)", output)
     return Window(
@@ -153,82 +171,223 @@ def measure(load: Load, variant: Variant, database: int | None, data: Data, seco
         database_us=(after[1] - before[1]) / max(requests, 1) * 1e6,
         p50_ms=milliseconds(re.search(r"^ +50%\s+(\S+)", output, re.MULTILINE)[1]),
         p99_ms=milliseconds(re.search(r"^ +99%\s+(\S+)", output, re.MULTILINE)[1]),
+        requests=requests,
         errors=(int(errors[1]) if errors else 0) + sum(map(int, re.findall(r"\d+", timeouts[1] if timeouts else ""))),
     )
 
 
 def middle(windows: list[Window]) -> Window:
-    """Returns the medians; errors add up."""
+    """Returns the medians; requests and errors add up."""
     fields = {name: median(getattr(w, name) for w in windows) for name in ("per_second", "server_us", "database_us", "p50_ms", "p99_ms")}
-    return Window(**fields, errors=sum(w.errors for w in windows))
+    return Window(**fields, requests=sum(w.requests for w in windows), errors=sum(w.errors for w in windows))
 
 
-def row(label: str, by_variant: dict[str, list[Window]]) -> str:
-    """Returns a row of the table."""
+_ANSWER = """
+function response(status, headers, body)
+  local file = io.open("{file}", "w")
+  file:write(status, "\\n", body)
+  file:close()
+  response = nil
+  wrk.thread:stop()
+end
+"""
+
+
+def outline(load: Load, variant: Variant) -> tuple[dict[str, int], set[str]]:
+    """Sends one request and returns how long the lists in the answer are, and which runs are in it."""
+    folder = variant.server.log.parent
+    script_file, answer_file = folder / "ask.lua", folder / "answer"
+    answer_file.unlink(missing_ok=True)
+    script_file.write_text(script(load, variant.data, 77) + _ANSWER.format(file=answer_file))
+    for seconds in (1, 30):
+        if not answer_file.exists():
+            send(load, variant.server.url, script_file, seconds, 1)
+    status, _, body = answer_file.read_text().partition("\n") if answer_file.exists() else ("0", "", "")
+    if not status.startswith("2"):
+        return {f"refused with {status}": 1}, set()
+    answer = json.loads(body) if body.startswith("{") else {}
+    lengths: dict[str, int] = {}
+
+    def walk(path: str, value: object) -> None:
+        if isinstance(value, list) and value:
+            lengths[path] = len(value)
+            walk(path, value[0])
+        elif isinstance(value, dict):
+            # Of these each server adds some of its own.
+            for key in value.keys() - {"tags", "inputs", "outputs"}:
+                walk(f"{path}/{key}", value[key])
+
+    walk("", answer)
+    return lengths, {run["info"]["run_name"] for run in answer.get("runs", [])}
+
+
+def is_able(load: Load, ours: tuple[dict[str, int], set[str]], peer: Variant) -> bool:
+    """Tells whether a peer answers as we do; where values are equal, it may take other runs on a page."""
+    if load.about not in peer.parts:
+        return False
+    theirs = outline(load, peer)
+    able = theirs[0] == ours[0] and len(theirs[1] & ours[1]) >= 0.9 * len(ours[1])
+    if not able:
+        same = len(theirs[1] & ours[1])
+        print(f"{load.label}, {peer.name} is left out: {theirs[0]} and not {ours[0]}, {same} runs the same", file=sys.stderr, flush=True)
+    return able
+
+
+def find_able(chosen: list[Load], running: list[Variant]) -> dict[str, list[Variant]]:
+    """Returns who takes part in each row. It is asked before anything is measured, as writes make the data differ."""
+    able: dict[str, list[Variant]] = {}
+    for load in chosen:
+        rivals = [variant for variant in running if variant.name in peers.PARTS]
+        ours = outline(load, running[0]) if rivals else ({}, set())
+        able[load.label] = [variant for variant in running if variant not in rivals or is_able(load, ours, variant)]
+    return able
+
+
+def ratio(one: float, other: float) -> str:
+    """Returns a quotient as the tables show it."""
+    return f"**{one / other:.1f}**" if one and other else "-"
+
+
+def rivals_of(by_variant: dict[str, list[Window]], names: list[str]) -> dict[str, Window]:
+    """Returns the medians of those who took part and did not fail one request in a hundred."""
+    figures = {name: middle(by_variant[name]) for name in names if name in by_variant}
+    return {name: figure for name, figure in figures.items() if figure.requests and figure.errors < figure.requests / 100}
+
+
+STOCK_HEAD = (
+    "| | Ferroflow req/s (spread) | p50 / p99 ms | stock req/s | p50 / p99 ms | times req/s "
+    "| Ferroflow CPU µs, server + database | stock CPU µs | times less CPU |\n|---|---|---|---|---|---|---|---|---|"
+)
+
+
+def stock_row(label: str, by_variant: dict[str, list[Window]]) -> str:
+    """Returns a row of the table beside stock."""
     ours = middle(by_variant[OURS])
-    rivals = [middle(windows) for name, windows in by_variant.items() if name != OURS]
-    best = max(rivals, key=lambda figure: figure.per_second)
-    cheapest = min(rivals, key=lambda figure: figure.cpu_us)
+    stock = [middle(by_variant[name]) for name in STOCK]
+    best = max(stock, key=lambda figure: figure.per_second)
+    cheapest = min(stock, key=lambda figure: figure.cpu_us)
     wrong = f" **{ours.errors} errors**" if ours.errors else ""
     wrong += f" **stock: {best.errors} errors**" if best.errors else ""
     spread = [w.per_second for w in by_variant[OURS]]
-
-    def ratio(one: float, other: float) -> str:
-        return f"{one / other:.1f}" if other else "-"
-
     return (
         f"| {label}{wrong} | {ours.per_second:,.0f} ({min(spread):,.0f}-{max(spread):,.0f}) | {ours.p50_ms:.2f} / {ours.p99_ms:.2f} "
-        f"| {best.per_second:,.1f} | {best.p50_ms:.0f} / {best.p99_ms:.0f} | **{ratio(ours.per_second, best.per_second)}** "
+        f"| {best.per_second:,.1f} | {best.p50_ms:.0f} / {best.p99_ms:.0f} | {ratio(ours.per_second, best.per_second)} "
         f"| {ours.server_us:,.0f} + {ours.database_us:,.0f} | {cheapest.server_us:,.0f} + {cheapest.database_us:,.0f} "
-        f"| **{ratio(cheapest.cpu_us, ours.cpu_us)}** |"
+        f"| {ratio(cheapest.cpu_us, ours.cpu_us)} |"
     )
 
 
+def peers_head(names: list[str]) -> str:
+    """Returns the head of the table beside the peers."""
+    who = "".join(f"{peers.NAMES[name]} req/s | " for name in names), "".join(f"{peers.NAMES[name]} CPU µs | " for name in names)
+    columns = f"| | Ferroflow req/s | {who[0]}times the better's req/s | Ferroflow CPU µs | {who[1]}times less CPU than the cheaper |"
+    return columns + "\n" + "|---" * (columns.count("|") - 1) + "|"
+
+
+def peers_row(label: str, by_variant: dict[str, list[Window]], names: list[str]) -> str:
+    """Returns a row of the table beside the peers."""
+    ours = middle(by_variant[OURS])
+    figures = rivals_of(by_variant, names)
+    best = max((figure.per_second for figure in figures.values()), default=0)
+    cheapest = min((figure.cpu_us for figure in figures.values()), default=0)
+
+    def rate(name: str) -> str:
+        wrong = f" **{figures[name].errors} errors**" if name in figures and figures[name].errors else ""
+        return f"{figures[name].per_second:,.1f}{wrong} | " if name in figures else "- | "
+
+    def cpu(name: str) -> str:
+        return f"{figures[name].server_us:,.0f} + {figures[name].database_us:,.0f} | " if name in figures else "- | "
+
+    return (
+        f"| {label} | {ours.per_second:,.0f} | {''.join(map(rate, names))}{ratio(ours.per_second, best)} "
+        f"| {ours.server_us:,.0f} + {ours.database_us:,.0f} | {''.join(map(cpu, names))}{ratio(cheapest, ours.cpu_us)} |"
+    )
+
+
+def print_tables(database: str, figures: dict[str, dict[str, list[Window]]], running: list[Variant]) -> None:
+    """Prints the table beside stock, the one beside the peers, and what each server needs."""
+    names = [variant.name for variant in running]
+    rivals = [name for name in names if name in peers.PARTS]
+    if set(STOCK) <= set(names):
+        print(f"### {database}\n\n{STOCK_HEAD}")
+        for label, by_variant in figures.items():
+            print(stock_row(label, by_variant))
+    if rivals or len(names) == 1:
+        print(f"\n### {database}, peers\n\n{peers_head(rivals)}")
+        for label, by_variant in figures.items():
+            print(peers_row(label, by_variant, rivals))
+    for variant in running:
+        print(
+            f"\n{variant.name}: started on this database in {variant.seconds_to_start:.2f} s, "
+            f"{variant.idle_mib:.0f} MiB idle, {memory_mib(variant.pid):.0f} MiB after all loads."
+        )
+
+
+def prepare(database: str, root: Path, cluster: Cluster | None, parts: set[str], sizes: Sizes) -> tuple[str, Data]:
+    """Makes a filled database and returns its URI and the ids in it."""
+    uri = cluster.url(cluster.create_database()) if cluster else f"sqlite:///{root}/filled.db"
+    filler = servers.start("ferroflow", root / f"fill-{database}", uri)
+    try:
+        data = fill(filler.url, parts, sizes)
+    finally:
+        filler.terminate()
+    if cluster:
+        tidy(cluster, uri)
+    return uri, data
+
+
+def tidy(cluster: Cluster, uri: str) -> None:
+    """Does now what Postgres would do some minutes after so much was written."""
+    cluster.query("VACUUM ANALYZE", uri.rpartition("/")[2])
+    cluster.query("CHECKPOINT")
+
+
+def copy_of(uri: str, cluster: Cluster | None, file: Path) -> str:
+    """Copies a filled database and returns the URI of the copy."""
+    if cluster:
+        return cluster.url(cluster.create_database(template=uri.rpartition("/")[2]))
+    shutil.copy(uri.removeprefix("sqlite:///"), file)
+    return f"sqlite:///{file}"
+
+
+def start_all(
+    database: str, root: Path, cluster: Cluster | None, args: argparse.Namespace, parts: set[str], running: list[Variant]
+) -> None:
+    """Starts every server on its database."""
+    uri, data = prepare(database, root, cluster, parts, args.sizes)
+    for number, name in enumerate(name for server in args.servers for name in SERVERS[server]):
+        file = root / f"copy{number}.db"
+        if name not in peers.PARTS:
+            own = copy_of(uri, cluster, file)
+        else:
+            own = cluster.url(cluster.create_database()) if cluster else f"sqlite:///{file}"
+        running.append(start(name, root / f"{database}-{number}", own, data, parts))
+        if cluster:
+            tidy(cluster, own)
+        time.sleep(1)
+        running[-1].idle_mib = memory_mib(running[-1].pid)
+
+
 def compare(database: str, root: Path, args: argparse.Namespace) -> dict:
-    """Measures on one database and prints its table."""
+    """Measures on one database and prints its tables."""
     cluster = Cluster.start() if database == "postgres" else None
     running: list[Variant] = []
     try:
-        uri = cluster.url(cluster.create_database()) if cluster else f"sqlite:///{root}/filled.db"
-        filler = servers.start("ferroflow", root / f"fill-{database}", uri)
         chosen = [load for load in LOADS if re.search(args.only, load.label)]
-        kinds = {load.about_traces for load in chosen}
-        data = fill(filler.url, with_runs=False in kinds, with_traces=True in kinds)
-        filler.terminate()
-        if cluster:
-            cluster.query("VACUUM ANALYZE", uri.rpartition("/")[2])
-            cluster.query("CHECKPOINT")
-        for number, name in enumerate(VARIANTS):
-            if cluster:
-                copy = cluster.url(cluster.create_database(template=uri.rpartition("/")[2]))
-            else:
-                shutil.copy(root / "filled.db", root / f"copy{number}.db")
-                copy = f"sqlite:///{root}/copy{number}.db"
-            running.append(start(name, root / f"{database}-{number}", copy))
-            time.sleep(1)
-            running[-1].idle_mib = memory_mib(running[-1].pid)
+        start_all(database, root, cluster, args, {load.about for load in chosen}, running)
         postgres = cluster.process.pid if cluster else None
+        able = find_able(chosen, running)
         figures: dict[str, dict[str, list[Window]]] = {}
         for order, load in enumerate(chosen):
-            by_variant = figures.setdefault(load.label, {variant.name: [] for variant in running})
+            by_variant = figures.setdefault(load.label, {variant.name: [] for variant in able[load.label]})
             for turn in range(args.rounds):
-                for variant in running[turn % 3 :] + running[: turn % 3]:
+                at = turn % len(able[load.label])
+                for variant in able[load.label][at:] + able[load.label][:at]:
                     first = (order * args.rounds + turn + 1) * 1_000_000
-                    window = measure(load, variant, postgres, data, args.seconds, args.longest, first)
+                    window = measure(load, variant, postgres, args.seconds, args.longest, first)
                     by_variant[variant.name].append(window)
                     print(f"{database}, {load.label}, {variant.name}: {window}", file=sys.stderr, flush=True)
-        print(
-            f"### {database}\n\n"
-            "| | Ferroflow req/s (spread) | p50 / p99 ms | stock req/s | p50 / p99 ms | times req/s "
-            "| Ferroflow CPU µs, server + database | stock CPU µs | times less CPU |\n|---|---|---|---|---|---|---|---|---|"
-        )
-        for label, by_variant in figures.items():
-            print(row(label, by_variant))
-        for variant in running:
-            print(
-                f"\n{variant.name}: started on this database in {variant.seconds_to_start:.2f} s, "
-                f"{variant.idle_mib:.0f} MiB idle, {memory_mib(variant.pid):.0f} MiB after all loads."
-            )
+        print_tables(database, figures, running)
         print(flush=True)
         return {label: {name: [asdict(w) for w in ws] for name, ws in by.items()} for label, by in figures.items()}
     finally:
@@ -242,17 +401,26 @@ def main() -> None:
     """Fills, measures, prints."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=3, help="length of a window")
-    parser.add_argument("--longest", type=float, default=60, help="length of a window where fewer than three requests of each client are answered")
+    parser.add_argument(
+        "--longest", type=float, default=60, help="length of a window where fewer than three requests of each client are answered"
+    )
     parser.add_argument("--rounds", type=int, default=3, help="windows of each row and server")
     parser.add_argument("--only", default="", help="measure the rows whose label matches this expression")
     parser.add_argument("--databases", default="sqlite,postgres")
+    parser.add_argument("--servers", default=",".join(SERVERS), help="what to measure; ours is always there")
+    parser.add_argument("--scale", type=float, default=1, help="fill so many times as much: less than 1 to try things")
     parser.add_argument("--json", type=Path, help="also write the figures here")
     args = parser.parse_args()
+    args.servers = [OURS, *(name for name in args.servers.split(",") if name != OURS)]
+    if unknown := set(args.servers) - SERVERS.keys():
+        parser.error(f"--servers knows {', '.join(SERVERS)}, not {', '.join(unknown)}")
+    args.sizes = Sizes() if args.scale == 1 else Sizes().scaled(args.scale)
     root = Path(tempfile.mkdtemp(prefix="ferroflow-bench-"))
     memory = psutil.virtual_memory().total / 2**30
     print(
         f"{os.cpu_count()} cores, {memory:.0f} GiB, Linux {platform.release()}, Python {platform.python_version()}, "
-        f"{args.rounds} windows of {args.seconds:g} s\n",
+        f"{args.rounds} windows of {args.seconds:g} s\n"
+        + (f"\nFilled with {args.sizes}, not what the rows say.\n" if args.scale != 1 else ""),
         flush=True,
     )
     try:

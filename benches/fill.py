@@ -1,4 +1,5 @@
-"""The data the measurements run on, written through our own server: the schema is stock's, so both can take a copy."""
+"""The data the measurements run on, written over HTTP: through our own server for stock, too, which takes a copy, since
+the schema is the same; each peer has a schema of its own and is filled by itself."""
 
 from __future__ import annotations
 
@@ -8,15 +9,38 @@ from dataclasses import dataclass, field
 from support.load import call
 from traces import fill_traces
 
-EXPERIMENTS, RUNS, LONG_RUNS, POINTS, FAT_RUNS, MODELS = 1000, 20_000, 10, 100_000, 50, 5000
 #: The runs lie in this many of the experiments.
 FILLED = 20
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much there is of everything; the labels of the rows speak of these numbers."""
+
+    experiments: int = 1000
+    runs: int = 20_000
+    fat_runs: int = 50
+    long_runs: int = 10
+    points: int = 100_000
+    models: int = 5000
+    traces: int = 20_000
+
+    def scaled(self, factor: float) -> Sizes:
+        """Returns sizes to try things with; a page of runs is never less than full."""
+        return Sizes(
+            experiments=max(FILLED + 10, round(self.experiments * factor)),
+            runs=max(1000, round(self.runs * factor)),
+            points=max(1000, round(self.points * factor) // 1000 * 1000),
+            models=max(200, round(self.models * factor)),
+            traces=max(200, round(self.traces * factor) // 20 * 20),
+        )
 
 
 @dataclass
 class Data:
     """Ids in a filled database."""
 
+    sizes: Sizes = field(default_factory=Sizes)
     #: The experiments that hold the runs.
     experiments: list[str] = field(default_factory=list)
     #: Every run: 10 params, 10 metrics, 5 tags.
@@ -31,28 +55,36 @@ class Data:
     traced: list[str] = field(default_factory=list)
 
 
-def fill(url: str, with_runs: bool, with_traces: bool) -> Data:
-    """Fills an empty server and returns the ids."""
-    data = Data()
+def fill(url: str, parts: set[str], sizes: Sizes) -> Data:
+    """Fills an empty server with the named parts (`runs`, `registry`, `traces`) and returns the ids."""
+    data = Data(sizes)
     with ThreadPoolExecutor(16) as pool:
-        made = list(pool.map(lambda i: post(url, "experiments/create", {"name": f"experiment {i}"}), range(EXPERIMENTS)))
-        if with_traces:
-            data.traced = [made[FILLED + i]["experiment_id"] for i in (3, 4)]
-            fill_traces(url, data.traced[0], pool)
-        if not with_runs:
-            return data
-        data.experiments = [answer["experiment_id"] for answer in made[:FILLED]]
-        data.runs = list(pool.map(lambda i: run(url, data.experiments[i % FILLED], i, 10, 10, 5), range(RUNS)))
-        fat, long, targets = (made[FILLED + i]["experiment_id"] for i in range(3))
-        data.fat = list(pool.map(lambda i: run(url, fat, i, 50, 100, 20), range(FAT_RUNS)))
-        data.long = list(pool.map(lambda i: run(url, long, i, 1, 1, 1), range(LONG_RUNS)))
-        data.targets = list(pool.map(lambda i: run(url, targets, i, 0, 0, 0), range(16)))
-        list(pool.map(lambda i: model(url, i), range(MODELS)))
-    for run_id in data.long:
-        for first in range(0, POINTS, 1000):
-            metrics = [{"key": "m", "value": i * 7919 % 1009 / 9, "timestamp": i, "step": i} for i in range(first, first + 1000)]
-            post(url, "runs/log-batch", {"run_id": run_id, "metrics": metrics})
+        made = list(pool.map(lambda i: post(url, "experiments/create", {"name": f"experiment {i}"}), range(sizes.experiments)))
+        experiments = [str(answer["experiment_id"]) for answer in made]
+        data.experiments = experiments[:FILLED]
+        if "traces" in parts:
+            data.traced = experiments[FILLED + 3 : FILLED + 5]
+            fill_traces(url, data.traced[0], sizes.traces, pool)
+        if "registry" in parts:
+            list(pool.map(lambda i: model(url, i), range(sizes.models)))
+        if "runs" in parts:
+            fill_runs(url, data, experiments[FILLED : FILLED + 3], pool)
     return data
+
+
+def fill_runs(url: str, data: Data, others: list[str], pool: ThreadPoolExecutor) -> None:
+    """Writes the runs: many small ones, large ones, ones with a long history, and empty ones to write to."""
+    fat, long, targets = others
+    sizes = data.sizes
+    data.runs = list(pool.map(lambda i: run(url, data.experiments[i % FILLED], i, 10, 10, 5), range(sizes.runs)))
+    data.fat = list(pool.map(lambda i: run(url, fat, i, 50, 100, 20), range(sizes.fat_runs)))
+    data.long = list(pool.map(lambda i: run(url, long, i, 1, 1, 1), range(sizes.long_runs)))
+    data.targets = list(pool.map(lambda i: run(url, targets, i, 0, 0, 0), range(16)))
+    for run_id in data.long:
+        for first in range(0, sizes.points, 1000):
+            # FastTrackML takes no timestamp of 0.
+            metrics = [{"key": "m", "value": i * 7919 % 1009 / 9, "timestamp": i + 1, "step": i} for i in range(first, first + 1000)]
+            post(url, "runs/log-batch", {"run_id": run_id, "metrics": metrics})
 
 
 def run(url: str, experiment: str, number: int, params: int, metrics: int, tags: int) -> str:

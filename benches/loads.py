@@ -6,10 +6,11 @@ import base64
 import json
 from dataclasses import dataclass
 
-from fill import POINTS, Data
+from fill import Data, Sizes
 from traces import TRACE_LOADS, lua
 
 PAGE = 25_000
+POINTS = Sizes().points
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,8 @@ class Load:
     label: str
     clients: int
     request: str
-    about_traces: bool = False
+    #: What must be filled for it: `runs`, `registry` or `traces`.
+    about: str = "runs"
 
 
 def _post(path: str, body: str) -> str:
@@ -50,10 +52,10 @@ LOADS = [
          _get(f'metrics/get-history?metric_key=m&max_results={PAGE}&run_id=" .. long[n % #long + 1] .. "&page_token=" .. tokens[n % #tokens + 1]')),
     Load(f"get-history-bulk-interval, 10 runs of {POINTS:,} points, 2 clients", 2,
          _get('metrics/get-history-bulk-interval?metric_key=m&max_results=320&run_ids=" .. table.concat(long, "&run_ids=")')),
-    Load("registered-models/search, 100 of 5,000, 4 clients", 4, _get('registered-models/search?max_results=100"')),
+    Load("registered-models/search, 100 of 5,000, 4 clients", 4, _get('registered-models/search?max_results=100"'), "registry"),
     Load("model-versions/search, of one model, 4 clients", 4,
-         _get('model-versions/search?filter=name%3D" .. string.format("%%27model%%20%04d%%27", n % 5000)')),
-    Load("model-versions/search, 100 of 25,000, 4 clients", 4, _get('model-versions/search?max_results=100"')),
+         _get('model-versions/search?filter=name%3D" .. string.format("%%27model%%20%04d%%27", n % models)'), "registry"),
+    Load("model-versions/search, 100 of 25,000, 4 clients", 4, _get('model-versions/search?max_results=100"'), "registry"),
     Load("log-metric, 1 client", 1, _METRIC),
     Load("log-metric, 16 clients", 16, _METRIC),
     Load("log-metric, 64 clients", 64, _METRIC),
@@ -61,13 +63,13 @@ LOADS = [
     Load("log-batch of 10 metrics, 5 params, 5 tags, 16 clients", 16, _post("runs/log-batch", "mixed()")),
     Load("runs/create, 16 clients", 16,
          _post("runs/create", """'{"experiment_id":"' .. experiments[n % #experiments + 1] .. '","start_time":1,"tags":[{"key":"mlflow.user","value":"me"}]}'""")),
-    *[Load(*load, about_traces=True) for load in TRACE_LOADS],
+    *[Load(*load, about="traces") for load in TRACE_LOADS],
 ]  # fmt: skip
 
 _LUA = """
 local experiments, runs, fat, long, targets, traced, tokens = {lists}
 local json = {{["Content-Type"] = "application/json"}}
-local n = {first}
+local n, models = {first}, {models}
 {traces}
 local function list(count, line)
   local items = {{}}
@@ -91,10 +93,11 @@ end
 
 def script(load: Load, data: Data, first: int) -> str:
     """Returns what wrk runs; `first` keeps the steps of two windows apart."""
-    tokens = [""] + [page_token(offset) for offset in range(PAGE, POINTS, PAGE)]
+    tokens = [""] + [page_token(offset) for offset in range(PAGE, data.sizes.points, PAGE)]
     lists = (data.experiments, data.runs, data.fat, data.long, data.targets, data.traced, tokens)
     items = ", ".join("{" + ", ".join(f'"{item}"' for item in ids) + "}" for ids in lists)
-    return _LUA.format(lists=items, first=first, request=load.request, traces=lua() if load.about_traces else "")
+    about_traces = lua(data.sizes.traces) if load.about == "traces" else ""
+    return _LUA.format(lists=items, first=first, models=data.sizes.models, request=load.request, traces=about_traces)
 
 
 def page_token(offset: int) -> str:

@@ -16,10 +16,10 @@ FROM_MS, STEP_MS = 1_700_000_000_000, 60_000
 SPANS = 10
 
 
-def fill_traces(url: str, experiment: str, pool: ThreadPoolExecutor) -> None:
+def fill_traces(url: str, experiment: str, count: int, pool: ThreadPoolExecutor) -> None:
     """Writes the traces: their spans, then what the client knows of them."""
-    list(pool.map(lambda first: _spans(url, experiment, range(first, first + 20)), range(0, TRACES, 20)))
-    list(pool.map(lambda i: _info(url, experiment, i), range(TRACES)))
+    list(pool.map(lambda first: _spans(url, experiment, range(first, first + 20)), range(0, count, 20)))
+    list(pool.map(lambda i: _info(url, experiment, i), range(count)))
 
 
 def trace_id(number: int) -> str:
@@ -189,10 +189,10 @@ end
 """
 
 
-def lua() -> str:
-    """Returns what the requests use; the sixteen bytes of the trace's id are exchanged in every post of spans."""
+def lua(count: int) -> str:
+    """Returns what the requests about so many traces use; the sixteen bytes of the trace's id are exchanged in every post of spans."""
     mark = b"id of this trace"
     request = ExportTraceServiceRequest()
     _add(request, mark, FROM_MS, 1)
     post = "".join(f"\\{byte:03}" for byte in request.SerializeToString())
-    return _LUA.format(post=post, mark=mark.decode(), traces=TRACES)
+    return _LUA.format(post=post, mark=mark.decode(), traces=count)
