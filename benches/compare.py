@@ -11,22 +11,27 @@ it has no such data, refuses, or answers with something else than we do. `limits
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import platform
 import re
 import shutil
+import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 
 import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "compat-tests"))
+import limits  # noqa: E402
 import peers  # noqa: E402
 from fill import Data, Sizes, fill  # noqa: E402
 from loads import LOADS, Load, script  # noqa: E402
@@ -37,6 +42,7 @@ OURS = "ferroflow"
 STOCK = ["stock, 1 worker", "stock, default"]
 #: What --servers may name, and what runs for it.
 SERVERS = {OURS: [OURS], "stock": STOCK} | {name: [name] for name in peers.PARTS}
+EMPTY = Load("an empty answer of ours (/health), 16 clients", 16, 'return wrk.format("GET", "/health")')
 
 
 @dataclass
@@ -75,12 +81,14 @@ class Variant:
         return self.server.process.pid
 
 
-def start(name: str, folder: Path, uri: str, data: Data, parts: set[str]) -> Variant:
+def start(name: str, folder: Path, uri: str, cluster: Cluster | None, data: Data, parts: set[str]) -> Variant:
     """Starts a variant on a database; a peer fills it first."""
     if name in peers.PARTS:
         server, parts = peers.server(name, folder, uri), parts & peers.PARTS[name]
         server.boot()
         try:
+            if cluster and name in peers.REPAIRS:
+                cluster.query(peers.REPAIRS[name], uri.rpartition("/")[2])
             data = fill(server.url, parts, data.sizes)
         finally:
             server.terminate()
@@ -221,12 +229,17 @@ def outline(load: Load, variant: Variant) -> tuple[dict[str, int], set[str]]:
     return lengths, {run["info"]["run_name"] for run in answer.get("runs", [])}
 
 
+def alike(theirs: dict[str, int], ours: dict[str, int]) -> bool:
+    """Tells whether lists are as long as ours; of thousands of sampled points there may be some more or less."""
+    return theirs.keys() == ours.keys() and all(abs(theirs[path] - length) <= length / 100 for path, length in ours.items())
+
+
 def is_able(load: Load, ours: tuple[dict[str, int], set[str]], peer: Variant) -> bool:
     """Tells whether a peer answers as we do; where values are equal, it may take other runs on a page."""
     if load.about not in peer.parts:
         return False
     theirs = outline(load, peer)
-    able = theirs[0] == ours[0] and len(theirs[1] & ours[1]) >= 0.9 * len(ours[1])
+    able = alike(theirs[0], ours[0]) and len(theirs[1] & ours[1]) >= 0.9 * len(ours[1])
     if not able:
         same = len(theirs[1] & ours[1])
         print(f"{load.label}, {peer.name} is left out: {theirs[0]} and not {ours[0]}, {same} runs the same", file=sys.stderr, flush=True)
@@ -323,6 +336,21 @@ def print_tables(database: str, figures: dict[str, dict[str, list[Window]]], run
         )
 
 
+def print_limits(root: Path, uri: str, cluster: Cluster | None, args: argparse.Namespace, ours: Variant) -> None:
+    """Prints what the database that the others have copies of reaches alone, and our server where nothing is to be done."""
+    postgres = cluster.process.pid if cluster else None
+    empty = middle([measure(EMPTY, ours, postgres, args.seconds, args.seconds, 1) for _ in range(args.rounds)])
+    found = [limits.Limit(EMPTY.label, empty.per_second, empty.server_us)]
+    settle([ours.pid, postgres])
+    # So many clients of pgbench take their time to connect.
+    seconds = max(3, round(args.seconds))
+    if ours.data.targets and cluster:
+        found += limits.postgres(cluster, uri.rpartition("/")[2], ours.data, root, seconds, partial(cpu_seconds, postgres))
+    elif ours.data.targets:
+        found += limits.sqlite(Path(uri.removeprefix("sqlite:///")), ours.data, seconds)
+    print("\n".join([f"\n{limits.HEAD}", *map(str, found)]))
+
+
 def prepare(database: str, root: Path, cluster: Cluster | None, parts: set[str], sizes: Sizes) -> tuple[str, Data]:
     """Makes a filled database and returns its URI and the ids in it."""
     uri = cluster.url(cluster.create_database()) if cluster else f"sqlite:///{root}/filled.db"
@@ -333,6 +361,10 @@ def prepare(database: str, root: Path, cluster: Cluster | None, parts: set[str],
         filler.terminate()
     if cluster:
         tidy(cluster, uri)
+    else:
+        # Only the file itself is copied, and what was written last may still be beside it.
+        with contextlib.closing(sqlite3.connect(root / "filled.db")) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     return uri, data
 
 
@@ -350,10 +382,8 @@ def copy_of(uri: str, cluster: Cluster | None, file: Path) -> str:
     return f"sqlite:///{file}"
 
 
-def start_all(
-    database: str, root: Path, cluster: Cluster | None, args: argparse.Namespace, parts: set[str], running: list[Variant]
-) -> None:
-    """Starts every server on its database."""
+def start_all(database: str, root: Path, cluster: Cluster | None, args: argparse.Namespace, parts: set[str], running: list[Variant]) -> str:
+    """Starts every server on its database, and returns the one that was filled first."""
     uri, data = prepare(database, root, cluster, parts, args.sizes)
     for number, name in enumerate(name for server in args.servers for name in SERVERS[server]):
         file = root / f"copy{number}.db"
@@ -361,11 +391,12 @@ def start_all(
             own = copy_of(uri, cluster, file)
         else:
             own = cluster.url(cluster.create_database()) if cluster else f"sqlite:///{file}"
-        running.append(start(name, root / f"{database}-{number}", own, data, parts))
+        running.append(start(name, root / f"{database}-{number}", own, cluster, data, parts))
         if cluster:
             tidy(cluster, own)
         time.sleep(1)
         running[-1].idle_mib = memory_mib(running[-1].pid)
+    return uri
 
 
 def compare(database: str, root: Path, args: argparse.Namespace) -> dict:
@@ -374,7 +405,7 @@ def compare(database: str, root: Path, args: argparse.Namespace) -> dict:
     running: list[Variant] = []
     try:
         chosen = [load for load in LOADS if re.search(args.only, load.label)]
-        start_all(database, root, cluster, args, {load.about for load in chosen}, running)
+        filled = start_all(database, root, cluster, args, {load.about for load in chosen}, running)
         postgres = cluster.process.pid if cluster else None
         able = find_able(chosen, running)
         figures: dict[str, dict[str, list[Window]]] = {}
@@ -388,6 +419,8 @@ def compare(database: str, root: Path, args: argparse.Namespace) -> dict:
                     by_variant[variant.name].append(window)
                     print(f"{database}, {load.label}, {variant.name}: {window}", file=sys.stderr, flush=True)
         print_tables(database, figures, running)
+        if not args.no_limits:
+            print_limits(root, filled, cluster, args, running[0])
         print(flush=True)
         return {label: {name: [asdict(w) for w in ws] for name, ws in by.items()} for label, by in figures.items()}
     finally:
@@ -409,8 +442,11 @@ def main() -> None:
     parser.add_argument("--databases", default="sqlite,postgres")
     parser.add_argument("--servers", default=",".join(SERVERS), help="what to measure; ours is always there")
     parser.add_argument("--scale", type=float, default=1, help="fill so many times as much: less than 1 to try things")
+    parser.add_argument("--no-limits", action="store_true", help="leave out what the database alone reaches")
     parser.add_argument("--json", type=Path, help="also write the figures here")
     args = parser.parse_args()
+    # An end from outside must not leave servers behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     args.servers = [OURS, *(name for name in args.servers.split(",") if name != OURS)]
     if unknown := set(args.servers) - SERVERS.keys():
         parser.error(f"--servers knows {', '.join(SERVERS)}, not {', '.join(unknown)}")

@@ -17,8 +17,12 @@ from support.postgres import free_port
 ENVIRONMENTS = {"fasttrackml": "FASTTRACKML_VENV", "mlflow-go": "MLFLOW_GO_VENV"}
 #: As the tables call them.
 NAMES = {"fasttrackml": "FastTrackML", "mlflow-go": "mlflow-go"}
-#: What each can be filled with: neither takes traces by the routes of MLflow 3.17, FastTrackML has no registry.
-PARTS = {"fasttrackml": {"runs"}, "mlflow-go": {"runs", "registry"}}
+#: What each can be filled with: neither takes traces by the routes of MLflow 3.17; FastTrackML has no registry, and
+#: mlflow-go hands the searches of it to the MLflow behind.
+PARTS = {"fasttrackml": {"runs"}, "mlflow-go": {"runs"}}
+#: What is done to a new Postgres database. mlflow-go 0.2.2 writes every metric as one of a logged model that has no id,
+#: too; with this constraint Postgres refuses that, and it could log no metric at all. SQLite does not look.
+REPAIRS = {"mlflow-go": "ALTER TABLE logged_model_metrics DROP CONSTRAINT fk_logged_model_metrics_model_id"}
 
 
 class Peer(servers.Server):
