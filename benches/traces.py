@@ -29,14 +29,24 @@ def trace_id(number: int) -> str:
 
 def _spans(url: str, experiment: str, numbers: range) -> None:
     headers = {"Content-Type": "application/x-protobuf", "x-mlflow-experiment-id": experiment}
+    _send(f"{url}/v1/traces", spans_body({i: FROM_MS + i * STEP_MS for i in numbers}), headers)
+
+
+def spans_body(starts_ms: dict[int, int]) -> bytes:
+    """Returns a post of the spans of traces, which have numbers and began at these times."""
     request = ExportTraceServiceRequest()
-    for i in numbers:
-        _add(request, f"{i:016d}".encode(), FROM_MS + i * STEP_MS, i)
-    _send(f"{url}/v1/traces", request.SerializeToString(), headers)
+    for number, start_ms in starts_ms.items():
+        _add(request, f"{number:016d}".encode(), start_ms, number)
+    return request.SerializeToString()
 
 
 def _info(url: str, experiment: str, number: int) -> None:
-    start_ms = FROM_MS + number * STEP_MS
+    body = info_body(experiment, number, FROM_MS + number * STEP_MS)
+    _send(f"{url}/api/3.0/mlflow/traces", body, {"Content-Type": "application/json"})
+
+
+def info_body(experiment: str, number: int, start_ms: int) -> bytes:
+    """Returns a post of what the client knows of a trace."""
     info = {
         "trace_id": trace_id(number),
         "trace_location": {"type": "MLFLOW_EXPERIMENT", "mlflow_experiment": {"experiment_id": experiment}},
@@ -50,8 +60,7 @@ def _info(url: str, experiment: str, number: int) -> None:
         "tags": {"mlflow.traceName": f"app {number % 5}", "team": f"team {number % 50}"},
         "assessments": _assessments(number),
     }  # fmt: skip
-    body = json.dumps({"trace": {"trace_info": info}}).encode()
-    _send(f"{url}/api/3.0/mlflow/traces", body, {"Content-Type": "application/json"})
+    return json.dumps({"trace": {"trace_info": info}}).encode()
 
 
 def _send(url: str, body: bytes, headers: dict[str, str]) -> None:
