@@ -280,7 +280,8 @@ def plot(notes: list[dict], file: Path) -> None:
         for name, style in (("p99_ms", "-"), ("p50_ms", ":")):
             worst: dict[int, float] = defaultdict(float)
             for note in notes:
-                if note["kind"] in kinds and name in note:
+                # Of a few requests no percentile says much.
+                if note["kind"] in kinds and note["requests"] >= 10:
                     bucket = int((note["seconds"] - 1) / width)
                     worst[bucket] = max(worst[bucket], note[name])
             label = f"{group}, {name.removesuffix('_ms')}"
@@ -288,7 +289,7 @@ def plot(notes: list[dict], file: Path) -> None:
             latency.plot([(bucket + 1) * width / 60 for bucket in worst], worst.values(), style, label=label, color=colour, linewidth=1)
     latency.set_yscale("log")
     latency.set_ylabel("ms, the slowest kind of each group")
-    latency.legend(fontsize="small", ncols=4)
+    latency.legend(fontsize="small", ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1))
     for number in (1, 2):
         series: dict[int, float] = defaultdict(float)
         for note in notes:
@@ -298,7 +299,7 @@ def plot(notes: list[dict], file: Path) -> None:
     memory.set_ylim(bottom=0)
     memory.set_ylabel("resident MiB")
     memory.set_xlabel("minutes")
-    memory.legend(fontsize="small")
+    memory.legend(fontsize="small", loc="lower right")
     figure.tight_layout()
     figure.savefig(file, metadata={"Date": None})
 
