@@ -85,7 +85,7 @@ def start(name: str, folder: Path, uri: str, cluster: Cluster | None, data: Data
     """Starts a variant on a database; a peer fills it first."""
     if name in peers.PARTS:
         server, parts = peers.server(name, folder, uri), parts & peers.PARTS[name]
-        server.boot()
+        server.boot(timeout=180)
         try:
             if cluster and name in peers.REPAIRS:
                 cluster.query(peers.REPAIRS[name], uri.rpartition("/")[2])
@@ -98,7 +98,7 @@ def start(name: str, folder: Path, uri: str, cluster: Cluster | None, data: Data
         at = server.command.index("--workers")
         del server.command[at : at + 2]
     began = time.monotonic()
-    server.boot()
+    server.boot(timeout=180)
     return Variant(name, server, data, parts, time.monotonic() - began)
 
 
