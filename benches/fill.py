@@ -29,7 +29,7 @@ class Sizes:
         """Returns sizes to try things with; a page of runs is never less than full."""
         return Sizes(
             experiments=max(FILLED + 10, round(self.experiments * factor)),
-            runs=max(1000, round(self.runs * factor)),
+            runs=max(FILLED * 100, round(self.runs * factor)),
             points=max(1000, round(self.points * factor) // 1000 * 1000),
             models=max(200, round(self.models * factor)),
             traces=max(200, round(self.traces * factor) // 20 * 20),
