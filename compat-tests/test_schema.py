@@ -36,6 +36,8 @@ def stock_upgrade(uri: str) -> str:
 INDEXES = [
     ("runs", "ferroflow_runs_listing", "(experiment_id, lifecycle_stage, start_time DESC NULLS LAST, run_uuid)"),
     ("model_versions", "ferroflow_model_versions_listing", "(workspace, last_updated_time DESC, name, version DESC)"),
+    ("registered_model_tags", "ferroflow_registered_model_tags", "(workspace, name)"),
+    ("model_version_tags", "ferroflow_model_version_tags", "(workspace, name, version)"),
 ]
 
 
