@@ -25,7 +25,7 @@ const PART_BYTES: usize = 5 * 1024 * 1024;
 /// After so many parts they become larger, so that 10,000, which S3 takes, are 268 GiB.
 const PARTS_OF_A_SIZE: usize = 1000;
 /// Parts of all uploads together that are on their way. Each upload collects one more.
-const PARTS_AT_ONCE: usize = 2;
+const PARTS_AT_ONCE: usize = 3;
 
 /// How often and after which pauses an upload is taken back until the store agrees.
 const ABORT_PAUSES: [Duration; 5] = [
