@@ -80,17 +80,23 @@ pub fn is_column_metadata(key: &str) -> bool {
 
 /// Writes counts of tokens as the metadata of a trace shows them; `None` where nothing was counted.
 pub fn token_usage_json(counts: &[Option<i64>; 6]) -> Option<String> {
-    object(TOKEN_KEYS.iter().zip(counts).filter_map(|(key, count)| Some((*key, (*count)?.to_string()))))
+    object(&TOKEN_KEYS, counts, |count| count.to_string())
 }
 
 /// Writes cost as the metadata of a trace shows it; `None` where nothing was counted.
 pub fn cost_json(cost: &[Option<f64>; 3]) -> Option<String> {
-    object(COST_KEYS.iter().zip(cost).filter_map(|(key, cost)| Some((*key, python::float((*cost)?)))))
+    object(&COST_KEYS, cost, python::float)
 }
 
-fn object(fields: impl Iterator<Item = (&'static str, String)>) -> Option<String> {
-    let fields: Vec<String> = fields.map(|(key, value)| format!("\"{key}\": {value}")).collect();
-    (!fields.is_empty()).then(|| format!("{{{}}}", fields.join(", ")))
+fn object<T: Copy>(keys: &[&str], values: &[Option<T>], text: impl Fn(T) -> String) -> Option<String> {
+    let mut out = String::new();
+    for (key, value) in keys.iter().zip(values) {
+        let Some(value) = *value else { continue };
+        for part in [if out.is_empty() { "{\"" } else { ", \"" }, key, "\": ", &text(value)] {
+            out.push_str(part);
+        }
+    }
+    (!out.is_empty()).then(|| out + "}")
 }
 
 #[cfg(test)]
