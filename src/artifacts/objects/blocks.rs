@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 /// The size of a block; the HTTP client may copy what it is given at once, so it is not large.
 const BLOCK_BYTES: usize = 64 * 1024;
-/// Blocks that wait for their next use, at most: what four large uploads at once have in use. Too few, and blocks that
+/// Blocks that wait for their next use, at most: nearly what four large uploads at once use. Too few, and blocks that
 /// one thread gives up are allocated anew by another, for which the system keeps memory twice.
 const MAX_FREE: usize = 30 * 1024 * 1024 / BLOCK_BYTES;
 

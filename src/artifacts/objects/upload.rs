@@ -107,8 +107,15 @@ impl Drop for Open {
 
 /// Takes an upload back, after what is on its way has arrived.
 async fn abort(objects: &Objects, key: &Key, mut upload: Multipart) {
-    let arrived = async { while upload.on_their_way.join_next().await.is_some() {} };
-    let mut is_last = tokio::time::timeout(ARRIVAL, arrived).await.is_ok();
+    let arrived = async {
+        let mut all = true;
+        while let Some(part) = upload.on_their_way.join_next().await {
+            // the thread of a connection that ended has cut its parts
+            all &= part.is_ok();
+        }
+        all
+    };
+    let mut is_last = tokio::time::timeout(ARRIVAL, arrived).await.unwrap_or(false);
     upload.on_their_way.abort_all();
     let mut said = String::new();
     for pause in ABORT_PAUSES {
