@@ -8,6 +8,7 @@ use diesel::sql_types::Text;
 use diesel::{QueryResult, RunQueryDsl as _};
 
 use super::conn::Conn;
+use super::runs::RunRow;
 use super::statement::{Bind, statement};
 
 /// A metric of a run, as it is stored.
@@ -142,6 +143,77 @@ fn latest<'r, 'a>(rows: &'r [MetricRow<'a>]) -> Vec<&'r MetricRow<'a>> {
     }
     kept
 }
+
+/// Adds runs with their tags, which are read in the order of `tags`; a run that is there already is left alone. One
+/// statement on PostgreSQL, so that it needs no transaction.
+pub(super) fn insert_runs(conn: &mut Conn, rows: &[&RunRow], tags: &[PairRow<'_>]) -> QueryResult<usize> {
+    match conn {
+        Conn::Pg(c) => {
+            let id: Vec<&str> = rows.iter().map(|r| r.run_uuid.as_str()).collect();
+            let name: Vec<Option<&str>> = rows.iter().map(|r| r.name.as_deref()).collect();
+            let user: Vec<Option<&str>> = rows.iter().map(|r| r.user_id.as_deref()).collect();
+            let status: Vec<Option<&str>> = rows.iter().map(|r| r.status.as_deref()).collect();
+            let start: Vec<Option<i64>> = rows.iter().map(|r| r.start_time).collect();
+            let stage: Vec<Option<&str>> = rows.iter().map(|r| r.lifecycle_stage.as_deref()).collect();
+            let uri: Vec<Option<&str>> = rows.iter().map(|r| r.artifact_uri.as_deref()).collect();
+            let experiment: Vec<Option<i64>> = rows.iter().map(|r| r.experiment_id.map(i64::from)).collect();
+            let run: Vec<&str> = tags.iter().map(|t| t.run).collect();
+            let key: Vec<&str> = tags.iter().map(|t| t.key).collect();
+            let value: Vec<&str> = tags.iter().map(|t| t.value).collect();
+            let binds = [
+                Bind::Texts(&id),
+                Bind::OptTexts(&name),
+                Bind::OptTexts(&user),
+                Bind::OptTexts(&status),
+                Bind::OptBigInts(&start),
+                Bind::OptTexts(&stage),
+                Bind::OptTexts(&uri),
+                Bind::OptBigInts(&experiment),
+                Bind::Texts(&run),
+                Bind::Texts(&key),
+                Bind::Texts(&value),
+            ];
+            statement::<()>(PG_RUNS, &binds).execute(c)
+        }
+        Conn::Sqlite(c) => {
+            for row in rows {
+                let binds = [
+                    Bind::Text(&row.run_uuid),
+                    Bind::OptText(row.name.as_deref()),
+                    Bind::OptText(row.user_id.as_deref()),
+                    Bind::OptText(row.status.as_deref()),
+                    Bind::OptBigInt(row.start_time),
+                    Bind::OptText(row.lifecycle_stage.as_deref()),
+                    Bind::OptText(row.artifact_uri.as_deref()),
+                    Bind::OptBigInt(row.experiment_id.map(i64::from)),
+                ];
+                statement::<()>(SQLITE_RUN, &binds).execute(c)?;
+            }
+            tags.iter().try_fold(0, |n, tag| {
+                let binds = [Bind::Text(tag.run), Bind::Text(tag.key), Bind::Text(tag.value)];
+                Ok(n + statement::<()>(SQLITE_NEW_TAG, &binds).execute(c)?)
+            })
+        }
+    }
+}
+
+const PG_RUNS: &str = "\
+WITH made AS (
+  INSERT INTO runs (run_uuid, name, user_id, status, start_time, lifecycle_stage, artifact_uri, experiment_id,
+    source_type, source_name, entry_point_name, source_version)
+  SELECT n.*, 'UNKNOWN', '', '', '' FROM unnest(?, ?, ?, ?, ?, ?, ?, ?) n
+  ON CONFLICT DO NOTHING
+)
+INSERT INTO tags (run_uuid, key, value) SELECT * FROM unnest(?, ?, ?) ON CONFLICT DO NOTHING";
+
+const SQLITE_RUN: &str = "\
+INSERT INTO runs (run_uuid, name, user_id, status, start_time, lifecycle_stage, artifact_uri, experiment_id,
+  source_type, source_name, entry_point_name, source_version)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'UNKNOWN', '', '', '')
+ON CONFLICT DO NOTHING";
+
+const SQLITE_NEW_TAG: &str =
+    "INSERT INTO tags (run_uuid, key, value) VALUES (?, ?, ?) ON CONFLICT DO NOTHING";
 
 /// Adds params that are not there yet and returns how many were added.
 pub(super) fn insert_params(conn: &mut Conn, rows: &[PairRow<'_>]) -> QueryResult<usize> {

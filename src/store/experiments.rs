@@ -3,6 +3,7 @@
 mod search;
 
 use std::collections::HashMap;
+use std::fmt::Display;
 
 use diesel::prelude::*;
 
@@ -168,14 +169,15 @@ pub(super) fn get_experiment_in(conn: &mut Conn, id: i32) -> Result<Experiment> 
 /// # Errors
 /// `INVALID_PARAMETER_VALUE`. Upstream: `SqlAlchemyStore._check_experiment_is_active`.
 pub(super) fn require_active(experiment: &Experiment) -> Result<()> {
-    if experiment.lifecycle_stage() == ACTIVE {
-        return Ok(());
+    match experiment.lifecycle_stage() {
+        ACTIVE => Ok(()),
+        stage => Err(not_active(experiment.experiment_id(), stage)),
     }
-    Err(Error::invalid(format!(
-        "The experiment {} must be in the 'active' state. Current state is {}.",
-        experiment.experiment_id(),
-        experiment.lifecycle_stage()
-    )))
+}
+
+/// Returns the error of a write to an experiment in another stage.
+pub(super) fn not_active(id: impl Display, stage: &str) -> Error {
+    Error::invalid(format!("The experiment {id} must be in the 'active' state. Current state is {stage}."))
 }
 
 /// Returns the number of an active experiment.

@@ -1,4 +1,4 @@
-//! The write path of what training loops log and of spans. On PostgreSQL one thread of each takes what has queued up
+//! The write path of new runs, of what training loops log, and of spans. On PostgreSQL one thread of each takes what has queued up
 //! while the last commit ran and writes it as one statement or one transaction; a request is answered only after that is
 //! committed. A lone request goes at once: nothing waits for a timer. A request that is refused fails alone.
 //!
@@ -12,6 +12,7 @@ use tracing::{Span, warn};
 
 use super::conn::{Access, Conn, ConnSettings};
 use super::doors::{Queue, Session};
+use super::runs::create::{NewRun, create_runs};
 use super::runs::log::{Verdict, has_only_metrics, log_batches, log_metrics_only};
 use super::traces::spans::log_spans_of_each;
 use super::uri::DatabaseUri;
@@ -19,6 +20,7 @@ use super::{Store, gone};
 use crate::domain::run::NewBatch;
 use crate::domain::trace::span::NewSpans;
 use crate::domain::{Error, ErrorCode, Result};
+use crate::proto::Run;
 
 /// The most requests in one group.
 const GROUP_REQUESTS: usize = 512;
@@ -27,16 +29,19 @@ const GROUP_ROWS: usize = 10_000;
 
 /// What one request brings, of which many are written at once.
 pub(super) trait Logged: Send + Sized + 'static {
+    /// What the request is answered with.
+    type Answer: Send + 'static;
+
     /// Returns how many rows it brings.
     fn rows(&self) -> usize;
-    /// Writes what several requests bring and returns a verdict for each.
-    fn write(session: &mut Session, all: &[&Self]) -> Result<Vec<Verdict>>;
+    /// Writes what several requests bring and returns what became of each.
+    fn write(session: &mut Session, all: &[&Self]) -> Result<Vec<Result<Self::Answer>>>;
 }
 
 /// A request that waits to be written.
-pub(super) struct Waiting<W> {
+pub(super) struct Waiting<W: Logged> {
     work: W,
-    reply: oneshot::Sender<Verdict>,
+    reply: oneshot::Sender<Result<W::Answer>>,
     span: Span,
 }
 
@@ -56,6 +61,14 @@ pub(super) fn start<W: Logged>(
 }
 
 impl Store {
+    /// Stores a run. Returns it after the commit.
+    pub(super) async fn store_run(&self, run: NewRun) -> Result<Run> {
+        let Some(ingest) = &self.run_ingest else {
+            return self.write(move |conn| alone(create_runs(conn, &[&run])?)).await;
+        };
+        submit(ingest, run).await
+    }
+
     /// Stores what one request logs to one run: all of it or nothing. Returns after the commit. Logging the
     /// same once more changes nothing.
     ///
@@ -79,19 +92,33 @@ impl Store {
     /// database, `TEMPORARILY_UNAVAILABLE` when the queue is full.
     pub async fn log_spans(&self, spans: NewSpans) -> Result<()> {
         let Some(ingest) = &self.span_ingest else {
-            return self.write(move |conn| log_spans_of_each(conn, &[&spans])?.into_iter().collect()).await;
+            return self.write(move |conn| alone(log_spans_of_each(conn, &[&spans])?)).await;
         };
         submit(ingest, spans).await
     }
 }
 
-async fn submit<W: Logged>(ingest: &Queue<Waiting<W>>, work: W) -> Result<()> {
+async fn submit<W: Logged>(ingest: &Queue<Waiting<W>>, work: W) -> Result<W::Answer> {
     let (reply, answer) = oneshot::channel();
     ingest.submit(Waiting { work, reply, span: Span::current() })?;
     answer.await.map_err(gone)?
 }
 
+impl Logged for NewRun {
+    type Answer = Run;
+
+    fn rows(&self) -> usize {
+        1
+    }
+
+    fn write(session: &mut Session, all: &[&Self]) -> Result<Vec<Result<Run>>> {
+        session.read(&|conn: &mut Conn| create_runs(conn, all))
+    }
+}
+
 impl Logged for NewBatch {
+    type Answer = ();
+
     fn rows(&self) -> usize {
         self.metrics.len()
     }
@@ -105,6 +132,8 @@ impl Logged for NewBatch {
 }
 
 impl Logged for NewSpans {
+    type Answer = ();
+
     fn rows(&self) -> usize {
         self.len()
     }
@@ -161,13 +190,18 @@ fn write_group<W: Logged>(session: &mut Session, group: Vec<Waiting<W>>) {
     }
 }
 
-fn write_alone<W: Logged>(session: &mut Session, work: &W) -> Verdict {
-    W::write(session, &[work])?.pop().unwrap_or_else(|| Err(Error::internal("a request without a verdict")))
+fn write_alone<W: Logged>(session: &mut Session, work: &W) -> Result<W::Answer> {
+    alone(W::write(session, &[work])?)
+}
+
+/// Returns what became of a request that was written alone.
+fn alone<T>(mut verdicts: Vec<Result<T>>) -> Result<T> {
+    verdicts.pop().unwrap_or_else(|| Err(Error::internal("a request without a verdict")))
 }
 
 /// The error goes to the first with its cause, to the others without.
-fn same_for_all(error: Error, count: usize) -> Vec<Verdict> {
-    let mut verdicts: Vec<Verdict> =
+fn same_for_all<T>(error: Error, count: usize) -> Vec<Result<T>> {
+    let mut verdicts: Vec<Result<T>> =
         (1..count).map(|_| Err(Error::new(error.code, error.message.clone()))).collect();
     verdicts.insert(0, Err(error));
     verdicts
@@ -177,5 +211,5 @@ fn same_for_all(error: Error, count: usize) -> Vec<Verdict> {
 fn log_one(conn: &mut Conn, batch: &NewBatch) -> Result<()> {
     let verdicts =
         if has_only_metrics(batch) { log_metrics_only(conn, &[batch]) } else { log_batches(conn, &[batch]) };
-    verdicts?.into_iter().collect()
+    alone(verdicts?)
 }

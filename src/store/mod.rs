@@ -47,6 +47,7 @@ pub use crate::each;
 use conn::{Access, Conn, ConnSettings};
 use dialect::Dialect;
 use doors::{GroupedWrite, Pending, Queue, Session, Task, run_groups, run_tasks};
+use runs::create::NewRun;
 use uri::DatabaseUri;
 
 /// How many threads and how long the queues.
@@ -82,6 +83,8 @@ pub struct Store {
     tasks: Queue<Task>,
     /// Only on SQLite, which has one writer.
     writes: Option<Queue<Box<dyn GroupedWrite>>>,
+    /// Only on PostgreSQL: new runs.
+    run_ingest: Option<Queue<ingest::Waiting<NewRun>>>,
     /// Only on PostgreSQL: what is logged to runs.
     ingest: Option<Queue<ingest::Waiting<NewBatch>>>,
     /// Only on PostgreSQL: spans.
@@ -98,12 +101,13 @@ impl Store {
     pub fn open(uri: DatabaseUri, artifact_root: String, settings: &StoreSettings) -> Result<Self> {
         let dialect = uri.dialect();
         let (uri, conn) = (Arc::new(uri), Arc::new(settings.conn.clone()));
-        let (ingest, span_ingest) = match dialect {
+        let (run_ingest, ingest, span_ingest) = match dialect {
             Dialect::Postgres => (
                 Some(ingest::start(&uri, &conn, settings.queue)?),
                 Some(ingest::start(&uri, &conn, settings.queue)?),
+                Some(ingest::start(&uri, &conn, settings.queue)?),
             ),
-            Dialect::Sqlite => (None, None),
+            Dialect::Sqlite => (None, None, None),
         };
         let session = move |access| Session::new(&uri, access, &conn);
         let writes = match dialect {
@@ -122,6 +126,7 @@ impl Store {
             artifact_root,
             tasks,
             writes,
+            run_ingest,
             ingest,
             span_ingest,
             webhook_key: settings.webhook_key.clone().map_or_else(FernetKey::random, Ok)?,
@@ -139,6 +144,7 @@ impl Store {
     pub fn queue_length(&self) -> usize {
         self.tasks.len()
             + self.writes.as_ref().map_or(0, Queue::len)
+            + self.run_ingest.as_ref().map_or(0, Queue::len)
             + self.ingest.as_ref().map_or(0, Queue::len)
             + self.span_ingest.as_ref().map_or(0, Queue::len)
     }

@@ -1,13 +1,13 @@
 //! What is logged to runs: metrics, params and tags, of one request or of many at once.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use diesel::prelude::*;
 
 use super::{run_not_active, run_not_found};
 use crate::domain::run::{NewBatch, NewMetric, ParamsFrom, RUN_NAME_TAG};
 use crate::domain::{Error, ErrorCode, Result, python};
-use crate::proto::{Param, RunTag};
+use crate::proto::Param;
 use crate::store::bulk::{self, MetricRow, PairRow};
 use crate::store::conn::Conn;
 use crate::store::each;
@@ -274,22 +274,6 @@ fn set_tags(conn: &mut Conn, batches: &[&NewBatch]) -> Result<()> {
     for row in rows.iter().filter(|row| row.key == RUN_NAME_TAG) {
         set_name(conn, row.run, row.value)?;
     }
-    bulk::upsert_tags(conn, &rows)?;
-    Ok(())
-}
-
-/// Writes the tags of a run that has none yet, in their order: without an ORDER BY they are read so.
-///
-/// # Errors
-/// `BAD_REQUEST` for a key that is there twice, where stock's insert fails.
-pub(super) fn insert_new_tags(conn: &mut Conn, run_id: &str, new: &[RunTag]) -> Result<()> {
-    let mut seen = HashSet::new();
-    if let Some(twice) = new.iter().find(|tag| !seen.insert(tag.key())) {
-        let message = format!("The tag '{}' is given twice.", twice.key());
-        return Err(Error::new(ErrorCode::BadRequest, message));
-    }
-    let rows: Vec<_> =
-        new.iter().map(|tag| PairRow { run: run_id, key: tag.key(), value: tag.value() }).collect();
     bulk::upsert_tags(conn, &rows)?;
     Ok(())
 }

@@ -1,5 +1,7 @@
-//! Runs: their life, and how rows become [`Run`] messages. What is logged to a run is written in `log.rs`.
+//! Runs: their life, and how rows become [`Run`] messages. What is logged to a run is written in `log.rs`, a
+//! new run in `create.rs`.
 
+pub(super) mod create;
 pub(super) mod log;
 pub mod metrics;
 mod search;
@@ -11,27 +13,16 @@ use diesel::sql_types::{BigInt, Bool, Double, Integer, Nullable, Text};
 
 use super::conn::Conn;
 use super::datasets::load_inputs;
-use super::experiments::{ACTIVE, DELETED, get_experiment_in, require_active};
+use super::experiments::{ACTIVE, DELETED};
 use super::schema::{assessments, runs, tags};
 use super::statement::{Bind, json_list, statement};
 use super::{Store, each};
-use crate::domain::run::{RUN_NAME_TAG, name_of_new_run};
+use crate::domain::run::RUN_NAME_TAG;
 use crate::domain::time::now_ms;
-use crate::domain::{Error, ErrorCode, Result, artifact_uri};
-use crate::proto::{
-    CreateRun, Metric, Param, Run, RunData, RunInfo, RunInputs, RunStatus, RunTag, UpdateRun,
-};
+use crate::domain::{Error, Result};
+use crate::proto::{Metric, Param, Run, RunData, RunInfo, RunStatus, RunTag, UpdateRun};
 
 impl Store {
-    /// Stores a run in an active experiment, with a drawn name where none is given. One transaction.
-    ///
-    /// # Errors
-    /// `RESOURCE_DOES_NOT_EXIST` for an unknown experiment, `INVALID_PARAMETER_VALUE` for a deleted one or two
-    /// names that differ. Upstream: `SqlAlchemyStore.create_run`.
-    pub async fn create_run(&self, request: CreateRun) -> Result<Run> {
-        self.write(move |conn| create_run_in(conn, &request)).await
-    }
-
     /// Returns a run with its latest metrics, params, tags, inputs and outputs; also a deleted one.
     ///
     /// # Errors
@@ -263,65 +254,6 @@ fn load_data(conn: &mut Conn, ids: &[&str]) -> Result<Vec<RunData>> {
         }
     }?;
     Ok(data)
-}
-
-fn create_run_in(conn: &mut Conn, request: &CreateRun) -> Result<Run> {
-    if request.experiment_id().is_empty() {
-        return Err(Error::new(ErrorCode::BadRequest, "A run needs the id of its experiment."));
-    }
-    let experiment_id = super::experiments::parse_id(request.experiment_id())?;
-    let experiment = get_experiment_in(conn, experiment_id)?;
-    require_active(&experiment)?;
-    let run_id = uuid::Uuid::new_v4().simple().to_string();
-    let name = name_of_new_run(request.run_name.as_deref(), &request.tags)?;
-    let row = RunRow {
-        artifact_uri: Some(artifact_uri::run_artifact_uri(experiment.artifact_location(), &run_id)?),
-        run_uuid: run_id,
-        name: Some(name.clone()),
-        user_id: Some(request.user_id().to_owned()),
-        status: Some(RunStatus::Running.as_str_name().to_owned()),
-        start_time: Some(request.start_time()),
-        end_time: None,
-        lifecycle_stage: Some(ACTIVE.to_owned()),
-        experiment_id: Some(experiment_id),
-    };
-    insert_row(conn, &row)?;
-    let mut tags: Vec<RunTag> = request.tags.iter().map(written_tag).collect();
-    if tags.iter().all(|t| t.key() != RUN_NAME_TAG || t.value().is_empty()) {
-        tags.push(RunTag { key: Some(RUN_NAME_TAG.to_owned()), value: Some(name) });
-    }
-    log::insert_new_tags(conn, &row.run_uuid, &tags)?;
-    Ok(Run {
-        info: Some(row.into_info()),
-        data: Some(RunData { tags, ..RunData::default() }),
-        inputs: Some(RunInputs::default()),
-        outputs: None,
-    })
-}
-
-/// A tag as it is read later: neither key nor value is absent.
-fn written_tag(tag: &RunTag) -> RunTag {
-    RunTag { key: Some(tag.key().to_owned()), value: Some(tag.value().to_owned()) }
-}
-
-fn insert_row(conn: &mut Conn, row: &RunRow) -> Result<()> {
-    each!(conn, c => diesel::insert_into(runs::table)
-        .values((
-            runs::run_uuid.eq(&row.run_uuid),
-            runs::name.eq(&row.name),
-            runs::source_type.eq("UNKNOWN"),
-            runs::source_name.eq(""),
-            runs::entry_point_name.eq(""),
-            runs::user_id.eq(&row.user_id),
-            runs::status.eq(&row.status),
-            runs::start_time.eq(row.start_time),
-            runs::source_version.eq(""),
-            runs::lifecycle_stage.eq(&row.lifecycle_stage),
-            runs::artifact_uri.eq(&row.artifact_uri),
-            runs::experiment_id.eq(row.experiment_id),
-        ))
-        .execute(c))?;
-    Ok(())
 }
 
 fn update_run_in(conn: &mut Conn, id: &str, update: &UpdateRun) -> Result<RunInfo> {

@@ -1,6 +1,8 @@
 //! The search of runs: a [`RunQuery`] as one statement for the rows of a page; what belongs to the rows is added by
 //! [`assemble`].
 
+use std::collections::BTreeSet;
+
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Integer, Nullable, Text};
 
@@ -9,7 +11,7 @@ use crate::domain::page::{offset_token, parse_offset_token};
 use crate::domain::{Result, validate};
 use crate::proto::{SearchRuns, ViewType, search_runs};
 use crate::search::runs::{DatasetField, RunOrder, RunOrderKey, RunPredicate, RunQuery, RunText, RunTime};
-use crate::search::{ListTest, Membership, NumberOp};
+use crate::search::{Direction, ListTest, Membership, NumberOp};
 use crate::store::conn::Conn;
 use crate::store::dialect::Dialect;
 use crate::store::predicate::{Column, KeyTable, Search, direction, number_op};
@@ -21,6 +23,9 @@ const TAGS: KeyTable = KeyTable { name: "tags", on: ".run_uuid = r.run_uuid" };
 /// How many runs are completed by one round of statements: SQLite takes no more than 32,766 binds, and some ids are
 /// bound twice.
 const MOST_AT_ONCE: usize = 10_000;
+
+/// How many lists SQLite is to merge: each makes the statement longer.
+const MOST_MERGED: usize = 64;
 
 /// The SQL type of a [`RunRow`].
 type RunColumns = (
@@ -91,13 +96,26 @@ impl RunSearch {
     /// Index of the default listing: `runs (experiment_id, lifecycle_stage, start_time DESC NULLS LAST, run_uuid)`.
     fn statement(&self, dialect: Dialect) -> Search<RunColumns> {
         let mut search = Search::new(dialect);
+        search.sql(
+            "SELECT r.run_uuid, r.name, r.user_id, r.status, r.start_time, r.end_time, r.lifecycle_stage, \
+             r.artifact_uri, r.experiment_id FROM ",
+        );
+        if self.is_listing() {
+            let ids: BTreeSet<i32> = self.experiment_ids.iter().copied().collect();
+            let parts = ids.len() * stages(self.view).len();
+            if dialect.has_lateral() && parts > 1 {
+                self.newest_of_each(&mut search, &ids);
+                return search;
+            }
+            if (2..=MOST_MERGED).contains(&parts) {
+                self.merged(&mut search, &ids);
+                return search;
+            }
+        }
         if self.query.predicates.is_empty() && self.query.order.len() <= 1 && self.experiment_ids.len() == 1 {
             search.keep_prepared();
         }
-        search.sql(
-            "SELECT r.run_uuid, r.name, r.user_id, r.status, r.start_time, r.end_time, r.lifecycle_stage, \
-             r.artifact_uri, r.experiment_id FROM runs r",
-        );
+        search.sql("runs r");
         for (index, predicate) in self.query.predicates.iter().enumerate() {
             join(&mut search, index, predicate);
         }
@@ -123,6 +141,59 @@ impl RunSearch {
         }
         search.sql("r.run_uuid").page(self.limit + 1, self.offset);
         search
+    }
+
+    /// Tells whether all runs are asked for, newest first.
+    fn is_listing(&self) -> bool {
+        let newest = RunOrder { key: RunOrderKey::Time(RunTime::Start), direction: Direction::Descending };
+        self.query.predicates.is_empty() && (self.query.order.is_empty() || self.query.order == [newest])
+    }
+
+    /// Adds the listing of several experiments and stages: of each no more is read, by the index alone, than the page
+    /// can hold. The whole would have to be sorted otherwise.
+    fn newest_of_each(&self, search: &mut Search<RunColumns>, ids: &BTreeSet<i32>) {
+        search.keep_prepared();
+        let list: Vec<String> = ids.iter().map(i32::to_string).collect();
+        search.sql("(SELECT l.run_uuid FROM unnest((").text(&format!("{{{}}}", list.join(",")));
+        search.sql(")::int[]) e (id) CROSS JOIN unnest(ARRAY[");
+        for (index, stage) in stages(self.view).iter().enumerate() {
+            search.sql(if index == 0 { "" } else { ", " }).sql(stage);
+        }
+        search.sql(
+            "]) s (stage) CROSS JOIN LATERAL (SELECT start_time, run_uuid FROM runs WHERE experiment_id = e.id \
+             AND lifecycle_stage = s.stage ORDER BY start_time DESC NULLS LAST, run_uuid LIMIT ",
+        );
+        search.bigint((self.limit + 1).saturating_add(self.offset));
+        search.sql(") l ORDER BY l.start_time DESC NULLS LAST, l.run_uuid").page(self.limit + 1, self.offset);
+        search.sql(
+            ") p JOIN runs r ON r.run_uuid = p.run_uuid ORDER BY r.start_time DESC NULLS LAST, r.run_uuid",
+        );
+    }
+
+    /// Adds the same as sorted lists that SQLite merges until the page is full.
+    fn merged(&self, search: &mut Search<RunColumns>, ids: &BTreeSet<i32>) {
+        let mut before = "(";
+        for id in ids {
+            for stage in stages(self.view) {
+                search.sql(before).sql("SELECT start_time, run_uuid FROM runs WHERE experiment_id = ");
+                search.integer(*id).sql(" AND lifecycle_stage = ").sql(stage);
+                before = " UNION ALL ";
+            }
+        }
+        // In this direction NULL comes last by itself.
+        search.sql(" ORDER BY 1 DESC, 2").page(self.limit + 1, self.offset);
+        search.sql(
+            ") p CROSS JOIN runs r ON r.run_uuid = p.run_uuid ORDER BY r.start_time DESC NULLS LAST, r.run_uuid",
+        );
+    }
+}
+
+/// The stages that a view shows.
+const fn stages(view: ViewType) -> &'static [&'static str] {
+    match view {
+        ViewType::ActiveOnly => &["'active'"],
+        ViewType::DeletedOnly => &["'deleted'"],
+        ViewType::All => &["'active'", "'deleted'"],
     }
 }
 

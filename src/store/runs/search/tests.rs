@@ -22,7 +22,8 @@ fn search(filter: &str, order_by: &[&str]) -> RunSearch {
 
 /// Returns what stands behind the columns.
 fn tail(text: &str) -> String {
-    text.split_once(" FROM runs r").unwrap().1.trim_start().to_owned()
+    let (_columns, tail) = text.split_once("r.experiment_id FROM ").unwrap();
+    tail.strip_prefix("runs r ").unwrap_or(tail).to_owned()
 }
 
 fn sqlite(filter: &str, order_by: &[&str]) -> String {
@@ -59,13 +60,69 @@ fn sql_of_orders() {
 
 #[test]
 fn sql_of_several_or_no_experiments() {
-    let mut search = search("", &[]);
-    search.experiment_ids = vec![1, 2];
+    let mut search = search("", &["start_time DESC"]);
+    search.experiment_ids = vec![2, 1, 2];
+    insta::assert_snapshot!(tail(&debug_query::<Pg, _>(&search.statement(Dialect::Postgres)).to_string()), @r#"(SELECT l.run_uuid FROM unnest(($1)::int[]) e (id) CROSS JOIN unnest(ARRAY['active']) s (stage) CROSS JOIN LATERAL (SELECT start_time, run_uuid FROM runs WHERE experiment_id = e.id AND lifecycle_stage = s.stage ORDER BY start_time DESC NULLS LAST, run_uuid LIMIT $2) l ORDER BY l.start_time DESC NULLS LAST, l.run_uuid LIMIT $3 OFFSET $4) p JOIN runs r ON r.run_uuid = p.run_uuid ORDER BY r.start_time DESC NULLS LAST, r.run_uuid -- binds: ["{1,2}", 11, 11, 0]"#);
+    insta::assert_snapshot!(tail(&debug_query::<Sqlite, _>(&search.statement(Dialect::Sqlite)).to_string()), @r"(SELECT start_time, run_uuid FROM runs WHERE experiment_id = ? AND lifecycle_stage = 'active' UNION ALL SELECT start_time, run_uuid FROM runs WHERE experiment_id = ? AND lifecycle_stage = 'active' ORDER BY 1 DESC, 2 LIMIT ? OFFSET ?) p CROSS JOIN runs r ON r.run_uuid = p.run_uuid ORDER BY r.start_time DESC NULLS LAST, r.run_uuid -- binds: [1, 2, 11, 0]");
+    search.query.order[0].direction = Direction::Ascending;
     search.view = ViewType::All;
-    insta::assert_snapshot!(tail(&debug_query::<Pg, _>(&search.statement(Dialect::Postgres)).to_string()), @r"WHERE r.experiment_id IN ($1, $2) AND r.lifecycle_stage IN ('active', 'deleted') ORDER BY r.start_time DESC NULLS LAST, r.run_uuid LIMIT $3 OFFSET $4 -- binds: [1, 2, 11, 0]");
+    insta::assert_snapshot!(tail(&debug_query::<Pg, _>(&search.statement(Dialect::Postgres)).to_string()), @r"WHERE r.experiment_id IN ($1, $2, $3) AND r.lifecycle_stage IN ('active', 'deleted') ORDER BY r.start_time ASC NULLS LAST, r.run_uuid LIMIT $4 OFFSET $5 -- binds: [2, 1, 2, 11, 0]");
     search.experiment_ids.clear();
+    search.query.order.clear();
     search.view = ViewType::DeletedOnly;
     insta::assert_snapshot!(tail(&debug_query::<Pg, _>(&search.statement(Dialect::Postgres)).to_string()), @r"WHERE r.experiment_id IN (SELECT 0 WHERE 1 = 0) AND r.lifecycle_stage = 'deleted' ORDER BY r.start_time DESC NULLS LAST, r.run_uuid LIMIT $1 OFFSET $2 -- binds: [11, 0]");
+}
+
+/// Runs of several experiments and stages come in one order, whether they are merged, looked for one by one or sorted.
+#[test]
+fn listings_of_several_experiments_are_in_order() {
+    on_each_database(|store| async move {
+        let mut ids = Vec::new();
+        for number in 0..70 {
+            ids.push(store.make_experiment(json!({"name": format!("e{number}")})).await);
+        }
+        let mut made = Vec::new();
+        for number in 0..40_usize {
+            // Some begin at once, and some experiments have many.
+            let start = 1000 + number % 7;
+            let create = json!({"experiment_id": ids[number * number % 70], "start_time": start});
+            let run = store.make_run(create, json!({})).await;
+            if number % 5 == 0 {
+                store.delete_run(run.clone()).await.unwrap();
+            }
+            made.push((std::cmp::Reverse(start), run, number % 5 == 0));
+        }
+        store.execute(format!("UPDATE runs SET start_time = NULL WHERE run_uuid = '{}'", made[1].1)).await;
+        made[1].0 = std::cmp::Reverse(0);
+        made.sort();
+        for (view, shows) in
+            [("ACTIVE_ONLY", [true, false]), ("DELETED_ONLY", [false, true]), ("ALL", [true, true])]
+        {
+            for experiments in [&ids[..], &ids[..30], &ids[1..2]] {
+                let mut found = Vec::new();
+                let mut token = None;
+                loop {
+                    let request = json!({"experiment_ids": experiments, "run_view_type": view, "max_results": 7, "page_token": token});
+                    let page = find(&store, request).await;
+                    found.extend(page.runs.iter().map(|run| run.info.as_ref().unwrap().run_id().to_owned()));
+                    token = page.next_page_token;
+                    if token.is_none() {
+                        break;
+                    }
+                }
+                let mut want = Vec::new();
+                for (_, run, is_deleted) in &made {
+                    let info = store.get_run(run.clone()).await.unwrap().info.unwrap();
+                    if shows[usize::from(*is_deleted)]
+                        && experiments.iter().any(|id| id == info.experiment_id())
+                    {
+                        want.push(run.clone());
+                    }
+                }
+                assert_eq!(found, want, "{view} of {}", experiments.len());
+            }
+        }
+    });
 }
 
 async fn find(store: &Store, request: Value) -> search_runs::Response {
