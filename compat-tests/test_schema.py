@@ -38,6 +38,9 @@ INDEXES = [
     ("model_versions", "ferroflow_model_versions_listing", "(workspace, last_updated_time DESC, name, version DESC)"),
     ("registered_model_tags", "ferroflow_registered_model_tags", "(workspace, name)"),
     ("model_version_tags", "ferroflow_model_version_tags", "(workspace, name, version)"),
+    ("trace_tags", "ferroflow_trace_tags_values", '(key, "left"((value)::text, 64))'),
+    ("trace_request_metadata", "ferroflow_trace_metadata_values", '(key, "left"((value)::text, 64))'),
+    ("assessments", "ferroflow_assessments_of_sessions", "(name) WHERE (strpos(assessment_metadata, '\"mlflow.trace.session\":'::text) > 0)"),
 ]
 
 

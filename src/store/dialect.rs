@@ -95,6 +95,31 @@ impl Dialect {
         }
     }
 
+    /// Returns what stands before a JSON list of texts and behind it, to read it as the table `k` with the column `id`.
+    pub(super) const fn listed(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Postgres => ("json_array_elements_text((", ")::json) k (id)"),
+            Self::Sqlite => ("(SELECT value AS id FROM json_each(", ")) k"),
+        }
+    }
+
+    /// Returns what stands before a column that an index of ours begins to hold, behind it, and behind the text it is
+    /// compared with. PostgreSQL cannot index long texts.
+    pub(super) const fn beginning(self) -> Option<(&'static str, &'static str, &'static str)> {
+        match self {
+            Self::Postgres => Some(("left(", ", 64) = left(", ", 64) AND ")),
+            Self::Sqlite => None,
+        }
+    }
+
+    /// Returns the condition that an assessment `a` is of a whole session, as the index of these has it.
+    pub(super) const fn of_session(self) -> &'static str {
+        match self {
+            Self::Postgres => "strpos(a.assessment_metadata, '\"mlflow.trace.session\":') > 0",
+            Self::Sqlite => "instr(a.assessment_metadata, '\"mlflow.trace.session\":') > 0",
+        }
+    }
+
     /// Tells whether a subquery can read what stands before it (LATERAL).
     pub(super) const fn has_lateral(self) -> bool {
         matches!(self, Self::Postgres)

@@ -129,6 +129,14 @@ impl<ST> Search<ST> {
         self.sql(before).column(column).sql(between).text(&test.value).sql(after)
     }
 
+    /// Adds that a column with an index of ours of its beginning is `value`.
+    pub(super) fn indexed_text(&mut self, column: &'static str, value: &str) -> &mut Self {
+        if let Some((before, between, after)) = self.dialect.beginning() {
+            self.sql(before).sql(column).sql(between).text(value).sql(after);
+        }
+        self.sql(column).sql(" = ").text(value)
+    }
+
     /// Adds a comparison of a column of long texts with a text.
     pub(super) fn long_text_test(&mut self, column: &'static str, test: &TextTest) -> &mut Self {
         let faster = match (test.op, held_by(&test.value)) {

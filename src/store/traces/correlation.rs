@@ -3,7 +3,7 @@
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 
-use super::filter::{in_experiments, restrict};
+use super::filter::{Reading, in_experiments, restrict};
 use crate::domain::Result;
 use crate::domain::correlation::Counts;
 use crate::domain::validate::searched_experiment_ids;
@@ -64,12 +64,12 @@ fn statement(dialect: Dialect, correlation: &TraceCorrelation) -> Search<(BigInt
     search.sql(
         "SELECT COUNT(*), COUNT(c.first), COUNT(c.second), COUNT(c.first + c.second) FROM (SELECT CASE WHEN 1 = 1",
     );
-    restrict(&mut search, first, experiments);
+    restrict(&mut search, first, experiments, Reading::All);
     search.sql(" THEN 1 END AS first, CASE WHEN 1 = 1");
-    restrict(&mut search, second, experiments);
+    restrict(&mut search, second, experiments, Reading::All);
     search.sql(" THEN 1 END AS second FROM trace_info t WHERE ");
     in_experiments(&mut search, "t.experiment_id", experiments);
-    restrict(&mut search, base, experiments);
+    restrict(&mut search, base, experiments, Reading::All);
     search.sql(") c");
     search
 }

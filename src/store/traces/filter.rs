@@ -6,7 +6,7 @@ use crate::search::traces::{
     AssessmentKind, AssessmentTest, SpanColumn, SpanPredicate, TextMatch, TraceFilter, TracePredicate,
     TraceTest, TraceText, TraceTime, Usage, UsageTest,
 };
-use crate::search::{Membership, Number};
+use crate::search::{Membership, Number, TextOp, TextTest};
 use crate::store::predicate::{Column, Search, number_op};
 
 /// Adds the condition that a trace is in one of the experiments.
@@ -19,13 +19,32 @@ pub(super) fn in_experiments<ST>(search: &mut Search<ST>, column: &'static str, 
     };
 }
 
+/// How the traces are read that a filter is asked about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// Only those for which the predicate with this place in the filter is known to hold.
+    Few(usize),
+    /// One after the other until there are enough.
+    UntilEnough,
+    /// All.
+    All,
+}
+
 /// Adds what `filter` asks, every condition behind an AND. The traces of a session are looked for in `experiments`.
 ///
 /// Upstream: `_get_filter_clauses_for_search_traces`, `SqlAlchemyStore._apply_trace_filter_clauses`.
-pub(super) fn restrict<ST>(search: &mut Search<ST>, filter: &TraceFilter, experiments: &[i32]) {
-    for predicate in &filter.predicates {
+pub(super) fn restrict<ST>(
+    search: &mut Search<ST>,
+    filter: &TraceFilter,
+    experiments: &[i32],
+    reading: Reading,
+) {
+    for (index, predicate) in filter.predicates.iter().enumerate() {
+        if reading == Reading::Few(index) {
+            continue;
+        }
         search.sql(" AND ");
-        self::predicate(search, predicate, experiments);
+        self::predicate(search, predicate, experiments, reading);
     }
     if !filter.span.is_empty() {
         spans(search, &filter.span, filter.span_since_ms);
@@ -45,14 +64,16 @@ fn of_run<ST>(search: &mut Search<ST>, run: &str) {
     search.text(run).sql("))");
 }
 
-fn predicate<ST>(search: &mut Search<ST>, predicate: &TracePredicate, experiments: &[i32]) {
+fn predicate<ST>(search: &mut Search<ST>, predicate: &TracePredicate, experiments: &[i32], reading: Reading) {
     match predicate {
         TracePredicate::Time(column, op, value) => {
             search.sql(time_column(*column)).sql(number_op(*op)).number(*value);
         }
         TracePredicate::Text(column, test) => text(search, text_column(*column), test),
-        TracePredicate::Tag(key, test) => key_test(search, "trace_tags", key, test),
-        TracePredicate::Metadata(key, test) => key_test(search, "trace_request_metadata", key, test),
+        TracePredicate::Tag(key, test) => key_test(search, "trace_tags", key, test, reading),
+        TracePredicate::Metadata(key, test) => {
+            key_test(search, "trace_request_metadata", key, test, reading);
+        }
         TracePredicate::Usage(usage, test) => self::usage(search, *usage, test),
         TracePredicate::Run(run) => of_run(search, run),
         TracePredicate::Prompt(version) => {
@@ -67,7 +88,9 @@ fn predicate<ST>(search: &mut Search<ST>, predicate: &TracePredicate, experiment
             );
             search.text(id).sql(")");
         }
-        TracePredicate::Assessment { kind, name, test } => assessment(search, *kind, name, test, experiments),
+        TracePredicate::Assessment { kind, name, test } => {
+            assessment(search, *kind, name, test, experiments, reading);
+        }
     }
 }
 
@@ -88,7 +111,7 @@ fn text_match<ST>(search: &mut Search<ST>, column: &'static str, test: &TextMatc
     };
 }
 
-fn key_test<ST>(search: &mut Search<ST>, table: &'static str, key: &str, test: &TraceTest) {
+fn key_test<ST>(search: &mut Search<ST>, table: &'static str, key: &str, test: &TraceTest, reading: Reading) {
     search.sql(if *test == TraceTest::Absent {
         "NOT EXISTS (SELECT 1 FROM "
     } else {
@@ -97,8 +120,20 @@ fn key_test<ST>(search: &mut Search<ST>, table: &'static str, key: &str, test: &
     search.sql(table).sql(" k WHERE k.request_id = t.request_id AND k.key = ").text(key);
     if let TraceTest::Value(test) = test {
         text_match(search.sql(" AND "), "k.value", test);
+        if matches!(test, TextMatch::Text(TextTest { op: TextOp::Eq, .. })) {
+            look_up(search, reading);
+        }
     }
     search.sql(")");
+}
+
+/// Keeps a subquery from becoming a join with a whole table where it is asked about few traces: it is known to hold for
+/// many (see `narrow.rs`).
+fn look_up<ST>(search: &mut Search<ST>, reading: Reading) {
+    if reading != Reading::All {
+        let fence = search.dialect().no_join();
+        search.sql(fence);
+    }
 }
 
 /// What is kept as numbers is compared number by number.
@@ -175,20 +210,41 @@ fn assessment<ST>(
     name: &str,
     test: &AssessmentTest,
     experiments: &[i32],
+    reading: Reading,
 ) {
     search.sql(if *test == AssessmentTest::Absent { "NOT (" } else { "(" });
     search.sql("EXISTS (SELECT 1 FROM assessments a WHERE a.trace_id = t.request_id");
     assessed(search, kind, name, test);
+    if *test != AssessmentTest::Absent {
+        look_up(search, reading);
+    }
+    search.sql(") OR ");
+    in_sessions_assessed(search, kind, name, test, experiments);
+    search.sql(")");
+}
+
+/// Adds the condition that a trace is of a session in `experiments` which is assessed as a whole.
+///
+/// Index: ours of such assessments.
+pub(super) fn in_sessions_assessed<ST>(
+    search: &mut Search<ST>,
+    kind: AssessmentKind,
+    name: &str,
+    test: &AssessmentTest,
+    experiments: &[i32],
+) {
     search.sql(
-        ") OR t.session_id IS NOT NULL AND t.session_id IN (SELECT o.session_id FROM trace_info o \
+        "t.session_id IS NOT NULL AND t.session_id IN (SELECT o.session_id FROM trace_info o \
         JOIN assessments a ON a.trace_id = o.request_id WHERE ",
     );
     in_experiments(search, "o.experiment_id", experiments);
     assessed(search.sql(" AND o.session_id IS NOT NULL"), kind, name, test);
-    search.sql(" AND a.assessment_metadata LIKE '%\"mlflow.trace.session\":%'))");
+    let of_session = search.dialect().of_session();
+    search.sql(" AND ").sql(of_session).sql(")");
 }
 
-fn assessed<ST>(search: &mut Search<ST>, kind: AssessmentKind, name: &str, test: &AssessmentTest) {
+/// Adds, behind an AND, what an assessment `a` must be.
+pub(super) fn assessed<ST>(search: &mut Search<ST>, kind: AssessmentKind, name: &str, test: &AssessmentTest) {
     search.sql(match kind {
         AssessmentKind::Feedback => " AND a.assessment_type = 'feedback' AND a.valid AND a.name = ",
         AssessmentKind::Expectation => " AND a.assessment_type = 'expectation' AND a.valid AND a.name = ",

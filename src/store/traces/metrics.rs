@@ -9,7 +9,7 @@ use diesel::prelude::*;
 use diesel::row::{Field as _, NamedRow, Row};
 use diesel::sql_types::{BigInt, Double, Text, Untyped};
 
-use super::filter::{in_experiments, restrict};
+use super::filter::{Reading, in_experiments, restrict};
 use crate::domain::{Result, time};
 use crate::proto::{MetricDataPoint, MetricViewType as View, query_trace_metrics};
 use crate::search::trace_metrics::{Aggregation, Dimension, Metric, MetricQuery, OwnColumn};
@@ -179,7 +179,9 @@ fn conditions(search: &mut Search<Untyped>, query: &MetricQuery, source: Source)
             search.sql(" AND a.valid");
             in_trace(search, &query.traces);
         }
-        Source::Traces | Source::SpansOfTraces => restrict(search, &query.traces, &query.experiments),
+        Source::Traces | Source::SpansOfTraces => {
+            restrict(search, &query.traces, &query.experiments, Reading::All);
+        }
         Source::Spans => {}
     }
     for (column, value) in &query.own {
@@ -202,7 +204,7 @@ fn in_trace(search: &mut Search<Untyped>, filter: &TraceFilter) {
         return;
     }
     search.sql(" AND EXISTS (SELECT 1 FROM trace_info t WHERE t.request_id = a.trace_id");
-    restrict(search, filter, &[]);
+    restrict(search, filter, &[], Reading::All);
     search.sql(")");
 }
 

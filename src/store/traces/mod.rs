@@ -10,6 +10,7 @@ mod filter;
 mod get;
 mod info;
 mod metrics;
+mod narrow;
 pub mod search;
 pub(super) mod spans;
 mod start;

@@ -3,8 +3,9 @@
 
 use diesel::prelude::*;
 
-use super::filter::{in_experiments, restrict, text_column, time_column};
+use super::filter::{Reading, in_experiments, restrict, text_column, time_column};
 use super::info::{TRACE_COLUMNS, TraceRow, TraceSql, assemble};
+use super::narrow::{Few, find_few};
 use crate::domain::Result;
 use crate::domain::page::{offset_token, parse_offset_token};
 use crate::domain::validate;
@@ -13,6 +14,7 @@ use crate::search::traces::{TraceOrder, TraceOrderKey, TraceQuery, TraceText, Tr
 use crate::store::conn::Conn;
 use crate::store::dialect::Dialect;
 use crate::store::predicate::{Search, direction};
+use crate::store::statement::json_list;
 use crate::store::{Store, each};
 
 /// What to search for, read from a request.
@@ -48,15 +50,17 @@ impl TraceSearch {
     }
 
     fn run(&self, conn: &mut Conn) -> Result<TracePage> {
-        let statement = self.statement(conn.dialect());
+        let few = find_few(conn, &self.query.filter, &self.experiments)?;
+        let statement = self.statement(conn.dialect(), few.as_ref());
         let rows: Vec<TraceRow> = each!(conn, c => statement.load(c))?;
         let infos = assemble(conn, rows)?;
         let is_full = i64::try_from(infos.len()) == Ok(self.limit);
         Ok((infos, is_full.then(|| offset_token(self.offset.saturating_add(self.limit)))))
     }
 
-    /// Index of the default listing: `trace_info (experiment_id, timestamp_ms)`, read backwards.
-    fn statement(&self, dialect: Dialect) -> Search<TraceSql> {
+    /// The page of all traces, or of `few` of them. Index of the default listing: `trace_info (experiment_id,
+    /// timestamp_ms)`, read backwards.
+    fn statement(&self, dialect: Dialect, few: Option<&Few>) -> Search<TraceSql> {
         let mut search = Search::new(dialect);
         if self.query.filter.predicates.is_empty()
             && self.query.filter.span.is_empty()
@@ -65,18 +69,37 @@ impl TraceSearch {
         {
             search.keep_prepared();
         }
-        search.sql(TRACE_COLUMNS).sql("trace_info t");
+        search.sql(TRACE_COLUMNS);
+        if let Some(few) = few {
+            let ids: Vec<&str> = few.ids.iter().map(String::as_str).collect();
+            let (before, after) = dialect.listed();
+            search.sql(before).text(&json_list(&ids)).sql(after).sql(" CROSS JOIN ");
+        }
+        search.sql("trace_info t");
         for (index, order) in self.query.order.iter().enumerate() {
             join_order(&mut search, index, &order.key);
         }
         in_experiments(search.sql(" WHERE "), "t.experiment_id", &self.experiments);
-        restrict(&mut search, &self.query.filter, &self.experiments);
+        if few.is_some() {
+            search.sql(" AND t.request_id = k.id");
+        }
+        restrict(&mut search, &self.query.filter, &self.experiments, self.reading(few));
         for (index, order) in self.query.order.iter().enumerate() {
             search.sql(if index == 0 { " ORDER BY " } else { ", " });
             order_by(&mut search, index, order);
         }
         search.page(self.limit, self.offset);
         search
+    }
+
+    /// Ordered by their beginning, traces are read in this order until a page is full.
+    fn reading(&self, few: Option<&Few>) -> Reading {
+        let first = self.query.order.first().map(|order| &order.key);
+        match few {
+            Some(few) => Reading::Few(few.predicate),
+            None if first == Some(&TraceOrderKey::Time(TraceTime::Start)) => Reading::UntilEnough,
+            None => Reading::All,
+        }
     }
 }
 

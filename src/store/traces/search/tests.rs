@@ -2,14 +2,15 @@
 
 use diesel::debug_query;
 use diesel::pg::Pg;
-use diesel::sql_types::{Integer, Text};
+use diesel::sql_types::Text;
 use diesel::sqlite::Sqlite;
 use serde_json::json;
 
 use super::*;
 use crate::proto::CalculateTraceFilterCorrelation;
-use crate::store::testing::{message, on_each_database};
+use crate::store::testing::{message, on_each_database, plan};
 use crate::store::traces::correlation::TraceCorrelation;
+use crate::store::traces::narrow;
 
 fn search(filter: &str, order_by: &[&str]) -> TraceSearch {
     let order_by: Vec<String> = order_by.iter().map(|&by| by.into()).collect();
@@ -22,11 +23,11 @@ fn tail(text: &str) -> String {
 }
 
 fn sqlite(filter: &str, order_by: &[&str]) -> String {
-    tail(&debug_query::<Sqlite, _>(&search(filter, order_by).statement(Dialect::Sqlite)).to_string())
+    tail(&debug_query::<Sqlite, _>(&search(filter, order_by).statement(Dialect::Sqlite, None)).to_string())
 }
 
 fn postgres(filter: &str, order_by: &[&str]) -> String {
-    tail(&debug_query::<Pg, _>(&search(filter, order_by).statement(Dialect::Postgres)).to_string())
+    tail(&debug_query::<Pg, _>(&search(filter, order_by).statement(Dialect::Postgres, None)).to_string())
 }
 
 #[test]
@@ -41,7 +42,7 @@ fn sql_of_filters() {
     insta::assert_snapshot!(postgres("tags.a RLIKE '^b' AND metadata.c IS NULL", &[]), @r#"WHERE t.experiment_id = $1 AND EXISTS (SELECT 1 FROM trace_tags k WHERE k.request_id = t.request_id AND k.key = $2 AND k.value ~ $3) AND NOT EXISTS (SELECT 1 FROM trace_request_metadata k WHERE k.request_id = t.request_id AND k.key = $4) ORDER BY t.timestamp_ms DESC, t.request_id ASC LIMIT $5 OFFSET $6 -- binds: [1, "a", "^b", "c", 10, 0]"#);
     insta::assert_snapshot!(sqlite("tags.a RLIKE '^b' AND run_id = 'r'", &[]), @r#"WHERE t.experiment_id = ? AND EXISTS (SELECT 1 FROM trace_tags k WHERE k.request_id = t.request_id AND k.key = ? AND k.value REGEXP ?) AND (EXISTS (SELECT 1 FROM trace_request_metadata k WHERE k.request_id = t.request_id AND k.key = 'mlflow.sourceRun' AND k.value = ?) OR t.request_id IN (SELECT e.source_id FROM entity_associations e WHERE e.source_type = 'trace' AND e.destination_type = 'run' AND e.destination_id = ?)) ORDER BY t.timestamp_ms DESC, t.request_id ASC LIMIT ? OFFSET ? -- binds: [1, "a", "^b", "r", "r", 10, 0]"#);
     insta::assert_snapshot!(postgres("span.name = 'a' AND trace.text ILIKE '%x%' AND timestamp > 20000", &[]), @r#"WHERE t.experiment_id = $1 AND t.timestamp_ms > $2 AND EXISTS (SELECT 1 FROM spans s WHERE s.trace_id = t.request_id AND s.experiment_id = t.experiment_id AND s.start_time_unix_nano >= $3 AND s.name = $4 AND strpos(lower(s.content COLLATE "C"), $5) > 0 OFFSET 0) ORDER BY t.timestamp_ms DESC, t.request_id ASC LIMIT $6 OFFSET $7 -- binds: [1, 20000, 10000000000, "a", "x", 10, 0]"#);
-    insta::assert_snapshot!(postgres("feedback.a >= 0.5 AND expectation.b IS NULL", &[]), @r#"WHERE t.experiment_id = $1 AND (EXISTS (SELECT 1 FROM assessments a WHERE a.trace_id = t.request_id AND a.assessment_type = 'feedback' AND a.valid AND a.name = $2 AND a.is_numeric_value AND a.aggregate_value >= $3) OR t.session_id IS NOT NULL AND t.session_id IN (SELECT o.session_id FROM trace_info o JOIN assessments a ON a.trace_id = o.request_id WHERE o.experiment_id = $4 AND o.session_id IS NOT NULL AND a.assessment_type = 'feedback' AND a.valid AND a.name = $5 AND a.is_numeric_value AND a.aggregate_value >= $6 AND a.assessment_metadata LIKE '%"mlflow.trace.session":%')) AND NOT (EXISTS (SELECT 1 FROM assessments a WHERE a.trace_id = t.request_id AND a.assessment_type = 'expectation' AND a.valid AND a.name = $7) OR t.session_id IS NOT NULL AND t.session_id IN (SELECT o.session_id FROM trace_info o JOIN assessments a ON a.trace_id = o.request_id WHERE o.experiment_id = $8 AND o.session_id IS NOT NULL AND a.assessment_type = 'expectation' AND a.valid AND a.name = $9 AND a.assessment_metadata LIKE '%"mlflow.trace.session":%')) ORDER BY t.timestamp_ms DESC, t.request_id ASC LIMIT $10 OFFSET $11 -- binds: [1, "a", 0.5, 1, "a", 0.5, "b", 1, "b", 10, 0]"#);
+    insta::assert_snapshot!(postgres("feedback.a >= 0.5 AND expectation.b IS NULL", &[]), @r#"WHERE t.experiment_id = $1 AND (EXISTS (SELECT 1 FROM assessments a WHERE a.trace_id = t.request_id AND a.assessment_type = 'feedback' AND a.valid AND a.name = $2 AND a.is_numeric_value AND a.aggregate_value >= $3 OFFSET 0) OR t.session_id IS NOT NULL AND t.session_id IN (SELECT o.session_id FROM trace_info o JOIN assessments a ON a.trace_id = o.request_id WHERE o.experiment_id = $4 AND o.session_id IS NOT NULL AND a.assessment_type = 'feedback' AND a.valid AND a.name = $5 AND a.is_numeric_value AND a.aggregate_value >= $6 AND strpos(a.assessment_metadata, '"mlflow.trace.session":') > 0)) AND NOT (EXISTS (SELECT 1 FROM assessments a WHERE a.trace_id = t.request_id AND a.assessment_type = 'expectation' AND a.valid AND a.name = $7) OR t.session_id IS NOT NULL AND t.session_id IN (SELECT o.session_id FROM trace_info o JOIN assessments a ON a.trace_id = o.request_id WHERE o.experiment_id = $8 AND o.session_id IS NOT NULL AND a.assessment_type = 'expectation' AND a.valid AND a.name = $9 AND strpos(a.assessment_metadata, '"mlflow.trace.session":') > 0)) ORDER BY t.timestamp_ms DESC, t.request_id ASC LIMIT $10 OFFSET $11 -- binds: [1, "a", 0.5, 1, "a", 0.5, "b", 1, "b", 10, 0]"#);
 }
 
 #[test]
@@ -258,20 +259,88 @@ fn a_regular_expression_that_cannot_be_read_is_no_fault_of_ours() {
     });
 }
 
-/// Returns the plan of a search.
-fn plan(conn: &mut Conn, search: &TraceSearch) -> String {
-    let statement = search.statement(conn.dialect());
-    let lines: Vec<String> = match conn {
-        Conn::Pg(pg) => statement.explained::<Text>("EXPLAIN ").load(pg).unwrap(),
-        Conn::Sqlite(sqlite) => {
-            let rows: Vec<(i32, i32, i32, String)> = statement
-                .explained::<(Integer, Integer, Integer, Text)>("EXPLAIN QUERY PLAN ")
-                .load(sqlite)
-                .unwrap();
-            rows.into_iter().map(|row| row.3).collect()
+/// Some thousand traces: all of a team, each assessed; one in 500 in another team, and assessed otherwise.
+const MANY: &str = r#"
+INSERT INTO trace_info (request_id, experiment_id, timestamp_ms, status, db_payload_generation, session_id)
+  WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000)
+  SELECT 'tr-' || i, 0, i, 'OK', 0, 's' || i FROM n;
+INSERT INTO trace_tags (request_id, key, value)
+  SELECT request_id, 'team', CASE WHEN timestamp_ms % 500 = 0 THEN 'blue' ELSE 'red' END FROM trace_info;
+INSERT INTO trace_request_metadata (request_id, key, value)
+  SELECT request_id, 'kind', CASE WHEN timestamp_ms % 500 = 0 THEN 'few' ELSE 'many' END FROM trace_info
+  UNION ALL SELECT request_id, 'mlflow.sourceRun', 'few' FROM trace_info WHERE timestamp_ms % 500 = 0;
+INSERT INTO assessments (assessment_id, trace_id, name, assessment_type, value, created_timestamp,
+  last_updated_timestamp, source_type, valid, experiment_id, trace_timestamp_ms, is_numeric_value)
+  SELECT 'a' || timestamp_ms, request_id, 'good', 'feedback',
+    CASE WHEN timestamp_ms % 500 = 0 THEN '"no"' ELSE '"yes"' END, 1, 1, 'HUMAN', true, 0, timestamp_ms, false
+  FROM trace_info;
+ANALYZE;
+"#;
+
+#[test]
+fn few_and_many_are_found_alike() {
+    on_each_database(|store| async move {
+        store.ensure_default_experiment().await.unwrap();
+        store.execute(MANY.into()).await;
+        for (many, few) in [
+            ("tags.team = 'red'", "tags.team = 'blue'"),
+            ("metadata.kind = 'many'", "run_id = 'few'"),
+            ("feedback.good = 'yes'", "feedback.good = 'no'"),
+        ] {
+            let found = |filter: String, order: &str| {
+                let search = TraceSearch::new(&["0"], &filter, &[order.to_owned()], 4, None).unwrap();
+                let found = store.search_traces(search);
+                async move {
+                    found
+                        .await
+                        .unwrap()
+                        .0
+                        .into_iter()
+                        .map(|info| info.trace_id.unwrap_or_default())
+                        .collect::<Vec<_>>()
+                }
+            };
+            let newest = "timestamp_ms DESC";
+            assert_eq!(
+                found(many.into(), newest).await,
+                ["tr-2999", "tr-2998", "tr-2997", "tr-2996"],
+                "{many}"
+            );
+            assert_eq!(
+                found(few.into(), newest).await,
+                ["tr-3000", "tr-2500", "tr-2000", "tr-1500"],
+                "{few}"
+            );
+            assert_eq!(
+                found(few.into(), "timestamp_ms ASC").await,
+                ["tr-500", "tr-1000", "tr-1500", "tr-2000"]
+            );
+            assert_eq!(found(format!("{many} AND {few}"), newest).await, [""; 0], "{many} AND {few}");
         }
-    };
-    lines.join("\n")
+    });
+}
+
+#[test]
+fn indexes_serve_the_search_for_few() {
+    on_each_database(|store| async move {
+        store.ensure_default_experiment().await.unwrap();
+        store.execute(MANY.into()).await;
+        for (filter, index) in [
+            ("tags.team = 'blue'", "ferroflow_trace_tags_values"),
+            ("metadata.a = 'b'", "ferroflow_trace_metadata_values"),
+            ("run_id = 'few'", "ferroflow_trace_metadata_values"),
+            ("feedback.good = 'no'", "ferroflow_assessments_of_sessions"),
+        ] {
+            let predicate = TraceQuery::parse(filter, &[]).unwrap().filter.predicates.remove(0);
+            let plan = store.read(move |conn| {
+                let mut search = Search::<Text>::new(conn.dialect());
+                assert!(narrow::asks(&mut search, &predicate, &[0]));
+                Ok(plan(conn, search))
+            });
+            let plan = plan.await.unwrap();
+            assert!(plan.contains(index), "{plan}");
+        }
+    });
 }
 
 #[test]
@@ -283,7 +352,8 @@ fn an_index_serves_the_default_listing() {
             SELECT 'tr-' || i, 0, i, 'OK', 0 FROM n; ANALYZE";
         store.execute(rows.into()).await;
         let search = TraceSearch::new(&["0"], "", &[], 100, None).unwrap();
-        let plan = store.read(move |conn| Ok(plan(conn, &search))).await.unwrap();
+        let plan =
+            store.read(move |conn| Ok(plan(conn, search.statement(conn.dialect(), None)))).await.unwrap();
         // With one experiment PostgreSQL may as well read all traces by their time.
         let is_in_order = plan.contains("index_trace_info_experiment_id_timestamp_ms")
             || plan.contains("Scan Backward using index_trace_info_timestamp_ms_request_id");
