@@ -125,6 +125,15 @@ impl Dialect {
         matches!(self, Self::Postgres)
     }
 
+    /// Returns what stands before a condition that few rows pass, and behind it. SQLite, which keeps no statistics, would
+    /// begin with a range of metrics.
+    pub(super) const fn rare(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Postgres => ("", ""),
+            Self::Sqlite => ("unlikely(", ")"),
+        }
+    }
+
     /// Returns the operator of regular expressions.
     pub(super) const fn regex(self) -> &'static str {
         match self {

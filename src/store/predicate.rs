@@ -197,7 +197,8 @@ impl<ST> Search<ST> {
             .sql(".key = ")
             .text(key)
             .sql(" AND ");
-        self.text_test(Column::Joined("f", index, ".value"), test);
+        let (before, after) = if test.op == TextOp::Eq { self.dialect.rare() } else { ("", "") };
+        self.sql(before).text_test(Column::Joined("f", index, ".value"), test).sql(after);
     }
 
     /// Adds `AND [NOT] EXISTS` of a row of `table` with `key`, if that is what the filter asks.
