@@ -1,7 +1,8 @@
 //! Traces, but for their searches.
 
 use actix_web::web::Path;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 
 use crate::api::extract::Check::{Array, Bool, Int, Keyed, Required, Str, Strings};
 use crate::api::extract::{Proto, Request, Schema, Scoped};
@@ -9,13 +10,15 @@ use crate::api::reply::{self, Reply};
 use crate::api::state::App;
 use crate::domain::trace::delete::Deletion;
 use crate::domain::trace::info::NewTrace;
-use crate::domain::trace::{PROTECTED_TAGS, TRACE_NAME, TRACE_NAME_LENGTH, stored, tag};
+use crate::domain::trace::stored::{self, SpanMessage};
+use crate::domain::trace::{PROTECTED_TAGS, TRACE_NAME, TRACE_NAME_LENGTH, tag};
 use crate::domain::{Error, ErrorCode, Result, python, validate};
 use crate::proto::{
     BatchGetTraceInfos, BatchGetTraces, DeleteTraceTag, DeleteTraceTagV3, DeleteTraces, EndTrace, GetTrace,
     LinkPromptsToTrace, LinkTracesToRun, SetTraceTag, SetTraceTagV3, StartTrace, StartTraceV3, Trace,
-    TraceInfo, batch_get_trace_infos, delete_trace_tag, delete_traces, end_trace, get_trace_info,
-    get_trace_info_v3, link_prompts_to_trace, link_traces_to_run, set_trace_tag, start_trace, start_trace_v3,
+    TraceInfo, TraceInfoV3, batch_get_trace_infos, delete_trace_tag, delete_traces, end_trace,
+    get_trace_info, get_trace_info_v3, link_prompts_to_trace, link_traces_to_run, set_trace_tag, start_trace,
+    start_trace_v3,
 };
 use crate::store::traces::StoredTrace;
 
@@ -119,7 +122,7 @@ pub async fn get_trace_info_v2(app: App, id: Path<String>) -> Reply<get_trace_in
 }
 
 /// `GET traces/get`. A trace that is not whole is waited for, unless its parts are asked for. Upstream: `_get_trace`.
-pub async fn get_trace(app: App, Proto(r): Proto<GetTrace>) -> Reply<Value> {
+pub async fn get_trace(app: App, Proto(r): Proto<GetTrace>) -> Reply<GetTraceReply> {
     let mut attempts = if r.allow_partial() { 1 } else { WAITS };
     loop {
         let found = app.store.get_traces(vec![r.trace_id().to_owned()], None).await?;
@@ -128,7 +131,7 @@ pub async fn get_trace(app: App, Proto(r): Proto<GetTrace>) -> Reply<Value> {
             .next()
             .ok_or_else(|| Error::not_found(format!("Trace with ID {} is not found.", r.trace_id())))?;
         if r.allow_partial() || is_whole(&trace)? {
-            return reply::json(json!({ "trace": with_spans(trace)? }));
+            return reply::json(GetTraceReply { trace: with_spans(trace)? });
         }
         attempts -= 1;
         if attempts == 0 {
@@ -141,7 +144,10 @@ pub async fn get_trace(app: App, Proto(r): Proto<GetTrace>) -> Reply<Value> {
 }
 
 /// `GET traces/batchGet`. Traces that are not whole are left out. Upstream: `_batch_get_traces`.
-pub async fn batch_get_traces(app: App, Scoped(r, is_scoped): Scoped<BatchGetTraces>) -> Reply<Value> {
+pub async fn batch_get_traces(
+    app: App,
+    Scoped(r, is_scoped): Scoped<BatchGetTraces>,
+) -> Reply<BatchGetTracesReply> {
     let experiments = experiments_of(&r.experiment_ids, is_scoped && !r.trace_ids.is_empty())?;
     let mut traces = Vec::new();
     for trace in app.store.get_traces(r.trace_ids, experiments).await? {
@@ -149,7 +155,7 @@ pub async fn batch_get_traces(app: App, Scoped(r, is_scoped): Scoped<BatchGetTra
             traces.push(with_spans(trace)?);
         }
     }
-    reply::json(if traces.is_empty() { json!({}) } else { json!({ "traces": traces }) })
+    reply::json(BatchGetTracesReply { traces })
 }
 
 /// Reads the ids of the experiments to look in; `None` is all of them.
@@ -175,15 +181,30 @@ fn is_whole(trace: &StoredTrace) -> Result<bool> {
     Ok(spans.len() as u64 >= expected)
 }
 
-fn with_spans(trace: StoredTrace) -> Result<Value> {
-    let spans: Vec<Value> =
-        spans_of(&trace)?.iter().map(|content| stored::otlp_json(content)).collect::<Result<_>>()?;
-    let info = serde_json::to_value(trace.info).map_err(Error::internal)?;
-    Ok(if spans.is_empty() {
-        json!({ "trace_info": info })
-    } else {
-        json!({ "trace_info": info, "spans": spans })
-    })
+fn with_spans(trace: StoredTrace) -> Result<TraceMessage> {
+    let spans = spans_of(&trace)?.iter().map(|content| stored::message(content)).collect::<Result<_>>()?;
+    Ok(TraceMessage { trace_info: trace.info, spans })
+}
+
+/// A trace with its spans.
+#[derive(Debug, Serialize)]
+pub struct TraceMessage {
+    trace_info: TraceInfoV3,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    spans: Vec<SpanMessage>,
+}
+
+/// What `traces/get` answers.
+#[derive(Debug, Serialize)]
+pub struct GetTraceReply {
+    trace: TraceMessage,
+}
+
+/// What `traces/batchGet` answers.
+#[derive(Debug, Serialize)]
+pub struct BatchGetTracesReply {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    traces: Vec<TraceMessage>,
 }
 
 /// `POST traces/delete-traces`, of both versions. Upstream: `_delete_traces`.

@@ -4,8 +4,9 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde::Deserialize;
-use serde_json::{Map, Value as Tree, json};
+use serde::ser::SerializeMap as _;
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::{Map, Value as Tree};
 
 use super::attributes::{Attributes, dump_text};
 use super::dialects;
@@ -55,11 +56,81 @@ struct StoredLink {
     attributes: Option<Map<String, Tree>>,
 }
 
-/// Returns the message of a stored span, with MLflow's names and numbers.
+/// A span as OTLP's message, written as JSON with MLflow's names and numbers; what is empty is left out.
+#[derive(Debug, Serialize)]
+pub struct SpanMessage {
+    trace_id: String,
+    span_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent_span_id: Option<String>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    name: String,
+    #[serde(skip_serializing_if = "is_zero")]
+    start_time_unix_nano: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    end_time_unix_nano: u64,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    attributes: Vec<Pair>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    events: Vec<Event>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    links: Vec<Link>,
+    status: Status,
+}
+
+#[derive(Debug, Serialize)]
+struct Event {
+    #[serde(skip_serializing_if = "is_zero")]
+    time_unix_nano: u64,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    name: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    attributes: Vec<Pair>,
+}
+
+#[derive(Debug, Serialize)]
+struct Link {
+    trace_id: String,
+    span_id: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    attributes: Vec<Pair>,
+}
+
+#[derive(Debug, Serialize)]
+struct Status {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<String>,
+}
+
+/// A name with a value; null is no value.
+#[derive(Debug, Serialize)]
+struct Pair {
+    #[serde(skip_serializing_if = "String::is_empty")]
+    key: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<Any>,
+}
+
+/// A value of an attribute.
+#[derive(Debug)]
+enum Any {
+    Plain(Tree),
+    /// What Python took for JSON: `NaN` and the infinities are numbers.
+    Loose(Json),
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+const fn is_zero(time: &u64) -> bool {
+    *time == 0
+}
+
+/// Returns the message of a stored span.
 ///
 /// # Errors
 /// `INTERNAL_ERROR` for a text that no server writes.
-pub fn otlp_json(content: &str) -> Result<Tree> {
+pub fn message(content: &str) -> Result<SpanMessage> {
     let stored: StoredSpan = match serde_json::from_str(content) {
         Ok(stored) => stored,
         // Python writes numbers that are none, which only events can hold: attributes are texts.
@@ -74,39 +145,23 @@ pub fn otlp_json(content: &str) -> Result<Tree> {
             stored
         }
     };
-    let mut message = Map::new();
-    message.insert("trace_id".into(), id(&stored.trace_id, 16)?.into());
-    message.insert("span_id".into(), id(&stored.span_id, 8)?.into());
-    if let Some(parent) = stored.parent_span_id.filter(|parent| !parent.is_empty()) {
-        message.insert("parent_span_id".into(), id(&parent, 8)?.into());
-    }
-    if !stored.name.is_empty() {
-        message.insert("name".into(), stored.name.into());
-    }
-    for (name, time) in [
-        ("start_time_unix_nano", stored.start_time_unix_nano),
-        ("end_time_unix_nano", stored.end_time_unix_nano.unwrap_or_default()),
-    ] {
-        if time != 0 {
-            message.insert(name.into(), time.into());
-        }
-    }
-    insert_list(&mut message, "attributes", decoded(stored.attributes));
-    insert_list(&mut message, "events", stored.events.into_iter().map(event).collect());
-    let links: Vec<Tree> = stored.links.unwrap_or_default().iter().filter_map(link).collect();
-    insert_list(&mut message, "links", links);
-    message.insert("status".into(), status(&stored.status));
-    Ok(Tree::Object(message))
-}
-
-fn insert_list(message: &mut Map<String, Tree>, name: &str, list: Vec<Tree>) {
-    if !list.is_empty() {
-        message.insert(name.into(), list.into());
-    }
+    let parent = stored.parent_span_id.filter(|parent| !parent.is_empty());
+    Ok(SpanMessage {
+        trace_id: id(&stored.trace_id, 16)?,
+        span_id: id(&stored.span_id, 8)?,
+        parent_span_id: parent.map(|parent| id(&parent, 8)).transpose()?,
+        name: stored.name,
+        start_time_unix_nano: stored.start_time_unix_nano,
+        end_time_unix_nano: stored.end_time_unix_nano.unwrap_or_default(),
+        attributes: decoded(stored.attributes),
+        events: stored.events.into_iter().map(event).collect(),
+        links: stored.links.unwrap_or_default().into_iter().filter_map(link).collect(),
+        status: status(stored.status),
+    })
 }
 
 /// Makes messages of attributes, each of which is the text of its JSON, and adds the type that another dialect gives.
-fn decoded(stored: Map<String, Tree>) -> Vec<Tree> {
+fn decoded(mut stored: Map<String, Tree>) -> Vec<Pair> {
     let texts = |stored: &Map<String, Tree>| {
         let mut attributes = Attributes::default();
         for (name, value) in stored {
@@ -118,22 +173,24 @@ fn decoded(stored: Map<String, Tree>) -> Vec<Tree> {
         stored.get(SPAN_TYPE).and_then(Tree::as_str).filter(|json| !matches!(*json, "null" | "\"UNKNOWN\""));
     let foreign = stored.keys().any(|name| !name.starts_with("mlflow."));
     let kind = (known.is_none() && foreign).then(|| dialects::span_type(&texts(&stored))).flatten();
-    let mut stored = stored;
     if let Some(kind) = kind {
         stored.insert(SPAN_TYPE.to_owned(), dump_text(kind).into());
     }
-    stored.iter().map(|(name, value)| pair(name, decoded_value(value))).collect()
+    stored.into_iter().map(|(key, value)| Pair { key, value: decoded_value(value) }).collect()
 }
 
-/// Returns the message of a value; `None` for null.
-fn decoded_value(stored: &Tree) -> Option<Tree> {
-    let Tree::String(text) = stored else { return (!stored.is_null()).then(|| any(stored)) };
+/// Returns the value that a text is the JSON of; `None` for null.
+fn decoded_value(stored: Tree) -> Option<Any> {
+    let Tree::String(text) = &stored else { return plain(stored) };
     match serde_json::from_str::<Tree>(text) {
         _ if text.is_empty() => None,
-        Ok(Tree::Null) => None,
-        Ok(value) => Some(any(&value)),
-        Err(_) => Some(Json::parse(text.as_bytes()).map_or_else(|| any(stored), |json| any_loose(&json))),
+        Ok(value) => plain(value),
+        Err(_) => Some(Json::parse(text.as_bytes()).map_or_else(|| Any::Plain(stored), Any::Loose)),
     }
+}
+
+fn plain(value: Tree) -> Option<Any> {
+    (!value.is_null()).then_some(Any::Plain(value))
 }
 
 /// Returns an id in base64, from base64 or from the hexadecimal digits that some servers wrote.
@@ -148,104 +205,118 @@ fn id(text: &str, bytes: usize) -> Result<String> {
     id.map(|id| STANDARD.encode(id)).ok_or_else(|| Error::internal("an id that is none"))
 }
 
-fn status(status: &StoredStatus) -> Tree {
+fn status(status: StoredStatus) -> Status {
     let code = status.code.strip_prefix("STATUS_CODE_").unwrap_or(&status.code);
-    let mut message = Map::new();
-    if code == "ERROR"
-        && let Some(text) = status.message.as_deref().filter(|text| !text.is_empty())
-    {
-        message.insert("message".into(), text.into());
-    }
-    if code != "UNSET" {
-        message.insert("code".into(), format!("STATUS_CODE_{code}").into());
-    }
-    Tree::Object(message)
+    let message = status.message.filter(|text| code == "ERROR" && !text.is_empty());
+    Status { message, code: (code != "UNSET").then(|| format!("STATUS_CODE_{code}")) }
 }
 
-fn event(event: StoredEvent) -> Tree {
-    let mut message = Map::new();
-    if event.time_unix_nano != 0 {
-        message.insert("time_unix_nano".into(), event.time_unix_nano.into());
-    }
-    if !event.name.is_empty() {
-        message.insert("name".into(), event.name.into());
-    }
-    let attributes = match &event.loose {
-        Some(Json::Object(fields)) => loose_pairs(fields),
-        _ => pairs(&event.attributes.unwrap_or_default()),
+fn event(event: StoredEvent) -> Event {
+    let attributes = match event.loose {
+        Some(Json::Object(fields)) => {
+            let value = |value: Json| (value != Json::Null).then_some(Any::Loose(value));
+            fields.into_iter().map(|(key, json)| Pair { key, value: value(json) }).collect()
+        }
+        _ => pairs(event.attributes),
     };
-    insert_list(&mut message, "attributes", attributes);
-    Tree::Object(message)
+    Event { time_unix_nano: event.time_unix_nano, name: event.name, attributes }
 }
 
 /// Returns a link; `None` for one whose ids are too long for OTLP.
-fn link(link: &StoredLink) -> Option<Tree> {
+fn link(link: StoredLink) -> Option<Link> {
     let trace = link.trace_id.rsplit('/').next()?.trim_start_matches("tr-");
     if trace.len() != 32 || link.span_id.len() != 16 {
         return None;
     }
-    let mut message = Map::new();
-    message.insert("trace_id".into(), id(trace, 16).ok()?.into());
-    message.insert("span_id".into(), id(&link.span_id, 8).ok()?.into());
-    insert_list(&mut message, "attributes", link.attributes.as_ref().map(pairs).unwrap_or_default());
-    Some(Tree::Object(message))
+    let (trace_id, span_id) = (id(trace, 16).ok()?, id(&link.span_id, 8).ok()?);
+    Some(Link { trace_id, span_id, attributes: pairs(link.attributes) })
 }
 
-fn pairs(attributes: &Map<String, Tree>) -> Vec<Tree> {
-    attributes.iter().map(|(key, value)| pair(key, (!value.is_null()).then(|| any(value)))).collect()
+fn pairs(attributes: Option<Map<String, Tree>>) -> Vec<Pair> {
+    attributes.into_iter().flatten().map(|(key, value)| Pair { key, value: plain(value) }).collect()
 }
 
-/// A name with the message of its value; protobuf leaves out what is empty.
-fn pair(key: &str, value: Option<Tree>) -> Tree {
-    let mut message = Map::new();
-    if !key.is_empty() {
-        message.insert("key".into(), key.into());
-    }
-    message.extend(value.map(|value| ("value".to_owned(), value)));
-    Tree::Object(message)
-}
-
-/// As [`any`], of what Python took for JSON: `NaN` and the infinities are numbers.
-fn any_loose(value: &Json) -> Tree {
-    match value {
-        Json::Float(number) if !number.is_finite() => json!({ "double_value": value.dumps() }),
-        Json::List(items) => {
-            json!({ "array_value": list("values", items.iter().map(any_loose).collect()) })
+impl Serialize for Any {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        match self {
+            Self::Plain(value) => Value(value).serialize(serializer),
+            Self::Loose(value) => Value(value).serialize(serializer),
         }
-        Json::Object(fields) => json!({ "kvlist_value": list("values", loose_pairs(fields)) }),
-        plain => any(&plain.to_value()),
     }
 }
 
-fn loose_pairs(fields: &[(String, Json)]) -> Vec<Tree> {
-    let message = |value: &Json| (*value != Json::Null).then(|| any_loose(value));
-    fields.iter().map(|(key, value)| pair(key, message(value))).collect()
-}
+/// Writes a value as a message of one field that says what it is; null is one without fields.
+struct Value<'a, T>(&'a T);
 
-fn any(value: &Tree) -> Tree {
-    match value {
-        Tree::Null => json!({}),
-        Tree::Bool(value) => json!({ "bool_value": value }),
-        Tree::Number(number) if number.is_f64() => json!({ "double_value": number }),
-        Tree::Number(number) => json!({ "int_value": number }),
-        Tree::String(text) => json!({ "string_value": text }),
-        Tree::Array(items) => {
-            let values: Vec<Tree> = items.iter().map(any).collect();
-            json!({ "array_value": list("values", values) })
+impl Serialize for Value<'_, Tree> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        match self.0 {
+            Tree::Null => serializer.serialize_map(Some(0))?.end(),
+            Tree::Bool(value) => one(serializer, "bool_value", value),
+            Tree::Number(number) if number.is_f64() => one(serializer, "double_value", number),
+            Tree::Number(number) => one(serializer, "int_value", number),
+            Tree::String(text) => one(serializer, "string_value", text),
+            Tree::Array(items) => {
+                one(serializer, "array_value", &List { values: items.iter().map(Value).collect() })
+            }
+            Tree::Object(fields) => {
+                let values = fields.iter().map(|(key, value)| {
+                    let is_null = value.is_null();
+                    Field { key, value: (!is_null).then_some(Value(value)) }
+                });
+                one(serializer, "kvlist_value", &List { values: values.collect() })
+            }
         }
-        Tree::Object(fields) => json!({ "kvlist_value": list("values", pairs(fields)) }),
     }
 }
 
-/// An object with a list that is left out where it is empty.
-fn list(name: &str, values: Vec<Tree>) -> Tree {
-    let mut message = Map::new();
-    insert_list(&mut message, name, values);
-    Tree::Object(message)
+impl Serialize for Value<'_, Json> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        match self.0 {
+            Json::Float(number) if !number.is_finite() => one(serializer, "double_value", &self.0.dumps()),
+            Json::List(items) => {
+                one(serializer, "array_value", &List { values: items.iter().map(Value).collect() })
+            }
+            Json::Object(fields) => {
+                let values = fields.iter().map(|(key, value)| {
+                    let is_null = *value == Json::Null;
+                    Field { key, value: (!is_null).then_some(Value(value)) }
+                });
+                one(serializer, "kvlist_value", &List { values: values.collect() })
+            }
+            plain => Value(&plain.to_value()).serialize(serializer),
+        }
+    }
+}
+
+fn one<S: Serializer>(
+    serializer: S,
+    name: &str,
+    value: &impl Serialize,
+) -> std::result::Result<S::Ok, S::Error> {
+    let mut message = serializer.serialize_map(Some(1))?;
+    message.serialize_entry(name, value)?;
+    message.end()
+}
+
+#[derive(Serialize)]
+struct List<T> {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    values: Vec<T>,
+}
+
+#[derive(Serialize)]
+struct Field<'a, T> {
+    #[serde(skip_serializing_if = "str::is_empty")]
+    key: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<T>,
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     /// Expected values are those of stock, whose answers `compat-tests/differential/otlp.py` compares.
@@ -282,7 +353,7 @@ mod tests {
             "links": [{ "trace_id": "AAAAAAAAAAAAAAAAAAAAAQ==", "span_id": "AAAAAAAAAAI=" }],
             "status": { "message": "m", "code": "STATUS_CODE_ERROR" },
         });
-        assert_eq!(otlp_json(content).unwrap(), want);
-        assert!(otlp_json("{}").is_err());
+        assert_eq!(serde_json::to_value(message(content).unwrap()).unwrap(), want);
+        assert!(message("{}").is_err());
     }
 }
