@@ -64,3 +64,14 @@ make_venv() {
     touch "$folder/.ready"
   ) 9>"$folder.lock"
 }
+
+# prepare_to_measure PACKAGE... installs what the measurements need and builds the release that they measure, named in
+# $FERROFLOW_BIN; the real client and the stock server are in $venv.
+prepare_to_measure() {
+  need_build_packages
+  need_packages python3-venv "$@"
+  venv=$(venv_for compat-tests/requirements.txt)
+  make_venv "$venv" -r compat-tests/requirements.txt
+  cargo build --locked --release
+  export FERROFLOW_BIN=$CARGO_TARGET_DIR/release/ferroflow
+}
