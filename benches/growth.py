@@ -80,7 +80,7 @@ def multiply(factor: int, data: Data, columns: Callable[[str], list[str]], run: 
     """Makes the rows so many times as many, by SQL that both databases read; `number` writes the copy's into an id."""
     if factor == 1:
         return
-    copies = f"WITH RECURSIVE copies (c) AS (SELECT 1 UNION ALL SELECT c + 1 FROM copies WHERE c < {factor - 1}) "
+    copies = f"WITH RECURSIVE copies (c) AS (SELECT CAST(1 AS bigint) UNION ALL SELECT c + 1 FROM copies WHERE c < {factor - 1}) "
     later = {
         "runs": {"start_time": f"start_time + c * {data.sizes.runs * 1000}", "end_time": f"end_time + c * {data.sizes.runs * 1000}"},
         "trace_info": {"timestamp_ms": f"timestamp_ms + c * {data.sizes.traces * STEP_MS}"},
