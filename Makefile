@@ -1,6 +1,6 @@
 # The ways to run, test and measure Ferroflow. Each target installs what it misses; big things are kept in
 # $FERROFLOW_CACHE (default ~/.cache/ferroflow), outside the clone.
-.PHONY: help run ui test test-unit test-compat test-differential test-browser test-large test-clouds test-garage demo lint bench bench-artifacts bench-growth bench-mixed
+.PHONY: help run ui test test-unit test-compat test-differential test-browser test-large test-clouds test-garage demo lint bench bench-artifacts bench-client bench-growth bench-mixed
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -48,6 +48,9 @@ bench: ## measure beside stock, FastTrackML and mlflow-go (ARGS='--seconds 3 --d
 
 bench-artifacts: ## measure large artifacts beside stock and boto3 (ARGS='--mib 256 --files 1')
 	@scripts/bench-artifacts.sh $(ARGS)
+
+bench-client: ## measure the server's part of a training script's time (ARGS='--runs 100')
+	@scripts/bench-client.sh $(ARGS)
 
 bench-growth: ## measure what grows with the rows (ARGS='--scale 0.1 --factors 1,10,100')
 	@scripts/bench-growth.sh $(ARGS)

@@ -81,6 +81,15 @@ class Variant:
         return self.server.process.pid
 
 
+def server_of(name: str, folder: Path, uri: str) -> servers.Server:
+    """Returns ours or a variant of stock, which is not started yet."""
+    server = servers.start("ferroflow" if name == OURS else "stock", folder, uri, boot=False)
+    if name == "stock, default":
+        at = server.command.index("--workers")
+        del server.command[at : at + 2]
+    return server
+
+
 def start(name: str, folder: Path, uri: str, cluster: Cluster | None, data: Data, parts: set[str]) -> Variant:
     """Starts a variant on a database; a peer fills it first."""
     if name in peers.PARTS:
@@ -93,10 +102,7 @@ def start(name: str, folder: Path, uri: str, cluster: Cluster | None, data: Data
         finally:
             server.terminate()
     else:
-        server = servers.start("ferroflow" if name == OURS else "stock", folder, uri, boot=False)
-    if name == "stock, default":
-        at = server.command.index("--workers")
-        del server.command[at : at + 2]
+        server = server_of(name, folder, uri)
     began = time.monotonic()
     server.boot(timeout=180)
     return Variant(name, server, data, parts, time.monotonic() - began)
