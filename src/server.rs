@@ -16,7 +16,7 @@ use tracing::{info, warn};
 
 use crate::api;
 use crate::api::middleware::metrics::Metrics;
-use crate::api::middleware::{guard, request_log, security};
+use crate::api::middleware::{guard, request_log, security, workspace};
 use crate::api::state::AppState;
 use crate::artifacts::{Artifacts, Settings};
 use crate::config::{Config, SqliteSynchronous};
@@ -162,6 +162,7 @@ pub fn build_app(state: &Data<AppState>) -> App<impl AppFactory + use<>> {
         .default_service(web::to(api::fallback::no_route))
         .wrap_fn(move |request, service| guard::call(&for_guard.config, request, service))
         .wrap_fn(move |request, service| security::call(rules.as_ref(), request, service))
+        .wrap_fn(workspace::call)
         .wrap_fn(move |request, service| request_log::call(metrics.as_ref(), request, service))
 }
 

@@ -52,6 +52,19 @@ CASES = [
     get("/ajax-api/2.0/mlflow/gateway-proxy", gateway_path="api/2.0/other"), get("/ajax-api/2.0/mlflow/gateway-proxy", gateway_path=""),
     get("/"), raw("HEAD", "/"), raw("POST", "/"), get("/index.html"), get("/static-files/manifest.json"), get("/static-files/favicon.ico"),
     raw("GET", "/static-files/index.html"), raw("HEAD", "/static-files/manifest.json"),
+    # A workspace, which a server without them refuses before it looks at anything else.
+    *[
+        raw(method, path, name=f"{method} {path} of workspace {name!r}", headers={"X-MLFLOW-WORKSPACE": name})
+        for name in ("team", "default", "not/a name")
+        for method, path in (
+            ("GET", "experiments/get?experiment_id=0"), ("POST", "runs/create"), ("OPTIONS", "experiments/get"), ("GET", "/health"), ("GET", "/"),
+            ("GET", "/api/3.0/mlflow/server-info"), ("GET", "/api/2.0/mlflow/server-info"), ("GET", "/no/such/route"),
+            ("GET", "/api/2.0/mlflow-artifacts/artifacts/x"), ("POST", "/graphql"),
+        )
+    ],
+    raw("GET", "experiments/get?experiment_id=0", name="a workspace without a name", headers={"X-MLFLOW-WORKSPACE": " "}),
+    raw("GET", "experiments/get?experiment_id=0", name="a workspace and a foreign host", headers={"X-MLFLOW-WORKSPACE": "w", "Host": "evil.com"}),
+    raw("POST", "runs/create", name="a workspace and a foreign origin", headers={"X-MLFLOW-WORKSPACE": "w", "Origin": "http://evil.com"}),
     # Security: the Host header, the Origin header, CORS.
     *[
         raw("GET", "experiments/get?experiment_id=0", name=f"Host {host}", headers={"Host": host})

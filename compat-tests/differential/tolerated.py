@@ -347,11 +347,6 @@ TOLERATED = [
         _accept_status(422),
     ),
     Tolerance(
-        "spans headers {'x-mlflow-workspace': 'w'}",
-        "there are no workspaces, and a header that names one is not looked at; stock fails with 500",
-        _accept_status(200),
-    ),
-    Tolerance(
         "spans ((start|end) beyond bigint|in protobuf, late)",
         "a time that no column holds, over which the drivers of stock's two databases fail in two ways",
         _accept_status(422),

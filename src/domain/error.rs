@@ -37,6 +37,8 @@ pub enum ErrorCode {
     ResourceConflict,
     /// A limit on the number of requests was reached.
     RequestLimitExceeded,
+    /// The server runs without this part of MLflow. Answered with 500, as stock does.
+    FeatureDisabled,
 }
 
 impl ErrorCode {
@@ -83,6 +85,7 @@ impl ErrorCode {
             Self::NotImplemented => (501, "NOT_IMPLEMENTED", None),
             Self::ResourceConflict => (409, "RESOURCE_CONFLICT", None),
             Self::RequestLimitExceeded => (429, "REQUEST_LIMIT_EXCEEDED", None),
+            Self::FeatureDisabled => (500, "FEATURE_DISABLED", Some((USER, "FEATURE_DISABLED"))),
         }
     }
 }
