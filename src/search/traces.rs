@@ -91,7 +91,7 @@ pub enum TraceText {
 }
 
 /// The metadata that names the run of a trace.
-pub(super) const SOURCE_RUN: &str = "mlflow.sourceRun";
+pub const SOURCE_RUN: &str = "mlflow.sourceRun";
 const PROMPTS_TAG: &str = "mlflow.linkedPrompts";
 
 /// What is asked of a text that may be absent.

@@ -3,8 +3,8 @@
 
 use crate::domain::python::json_string;
 use crate::search::traces::{
-    AssessmentKind, AssessmentTest, SpanColumn, SpanPredicate, TextMatch, TraceFilter, TracePredicate,
-    TraceTest, TraceText, TraceTime, Usage, UsageTest,
+    AssessmentKind, AssessmentTest, SOURCE_RUN, SpanColumn, SpanPredicate, TextMatch, TraceFilter,
+    TracePredicate, TraceTest, TraceText, TraceTime, Usage, UsageTest,
 };
 use crate::search::{Membership, Number, TextOp, TextTest};
 use crate::store::predicate::{Column, Search, number_op};
@@ -52,16 +52,21 @@ pub(super) fn restrict<ST>(
 }
 
 /// Adds the condition that a trace was made in a run or is linked to it.
-///
-/// Indexes: stock's of associations by their destination and the primary key of the metadata.
 fn of_run<ST>(search: &mut Search<ST>, run: &str) {
-    search.sql("(EXISTS (SELECT 1 FROM trace_request_metadata k WHERE k.request_id = t.request_id");
-    search.sql(" AND k.key = 'mlflow.sourceRun' AND k.value = ").text(run);
     search.sql(
-        ") OR t.request_id IN (SELECT e.source_id FROM entity_associations e WHERE e.source_type = 'trace' AND e.destination_type = 'run' \
-         AND e.destination_id = ",
+        "(EXISTS (SELECT 1 FROM trace_request_metadata k WHERE k.request_id = t.request_id AND k.key = ",
     );
-    search.text(run).sql("))");
+    search.text(SOURCE_RUN).sql(" AND k.value = ").text(run).sql(") OR t.request_id IN (");
+    linked_to(search, "'run'", run);
+    search.sql("))");
+}
+
+/// Writes the statement of the ids of the traces that are linked to something of a kind, which is given as SQL has it.
+///
+/// Index: stock's of associations by their destination.
+pub(super) fn linked_to<ST>(search: &mut Search<ST>, kind: &'static str, id: &str) {
+    search.sql("SELECT e.source_id FROM entity_associations e WHERE e.source_type = 'trace' AND e.destination_type = ");
+    search.sql(kind).sql(" AND e.destination_id = ").text(id);
 }
 
 fn predicate<ST>(search: &mut Search<ST>, predicate: &TracePredicate, experiments: &[i32], reading: Reading) {
@@ -77,9 +82,8 @@ fn predicate<ST>(search: &mut Search<ST>, predicate: &TracePredicate, experiment
         TracePredicate::Usage(usage, test) => self::usage(search, *usage, test),
         TracePredicate::Run(run) => of_run(search, run),
         TracePredicate::Prompt(version) => {
-            search.sql("t.request_id IN (SELECT e.source_id FROM entity_associations e WHERE e.source_type = 'trace' \
-                AND e.destination_type = 'prompt_version' AND e.destination_id = ");
-            search.text(version).sql(")");
+            linked_to(search.sql("t.request_id IN ("), "'prompt_version'", version);
+            search.sql(")");
         }
         TracePredicate::Issue(id) => {
             search.sql(

@@ -5,9 +5,9 @@
 use diesel::prelude::*;
 use diesel::sql_types::Text;
 
-use super::filter::{assessed, in_sessions_assessed};
+use super::filter::{assessed, in_sessions_assessed, linked_to};
 use crate::domain::Result;
-use crate::search::traces::{AssessmentTest, TextMatch, TraceFilter, TracePredicate, TraceTest};
+use crate::search::traces::{AssessmentTest, SOURCE_RUN, TextMatch, TraceFilter, TracePredicate, TraceTest};
 use crate::search::{TextOp, TextTest};
 use crate::store::conn::Conn;
 use crate::store::each;
@@ -58,12 +58,8 @@ pub(super) fn asks(search: &mut Search<Text>, predicate: &TracePredicate, experi
             with_value(search, "trace_request_metadata", key, value);
         }
         TracePredicate::Run(run) => {
-            with_value(search, "trace_request_metadata", "mlflow.sourceRun", run);
-            search.sql(
-                " UNION ALL SELECT e.source_id FROM entity_associations e WHERE e.source_type = 'trace' \
-                 AND e.destination_type = 'run' AND e.destination_id = ",
-            );
-            search.text(run);
+            with_value(search, "trace_request_metadata", SOURCE_RUN, run);
+            linked_to(search.sql(" UNION ALL "), "'run'", run);
         }
         TracePredicate::Assessment { test: AssessmentTest::Absent, .. } => return false,
         TracePredicate::Assessment { kind, name, test } => {
