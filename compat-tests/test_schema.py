@@ -40,6 +40,7 @@ INDEXES = [
     ("model_version_tags", "ferroflow_model_version_tags", "(workspace, name, version)"),
     ("trace_tags", "ferroflow_trace_tags_values", '(key, "left"((value)::text, 64))'),
     ("trace_request_metadata", "ferroflow_trace_metadata_values", '(key, "left"((value)::text, 64))'),
+    ("trace_info", "ferroflow_trace_info_durations", "(experiment_id, execution_time_ms DESC NULLS LAST)"),
     ("assessments", "ferroflow_assessments_of_sessions", "(name) WHERE (strpos(assessment_metadata, '\"mlflow.trace.session\":'::text) > 0)"),
 ]
 

@@ -59,7 +59,7 @@ impl TraceSearch {
     }
 
     /// The page of all traces, or of `few` of them. Index of the default listing: `trace_info (experiment_id,
-    /// timestamp_ms)`, read backwards.
+    /// timestamp_ms)`, read backwards; ours of durations for the slowest ones.
     fn statement(&self, dialect: Dialect, few: Option<&Few>) -> Search<TraceSql> {
         let mut search = Search::new(dialect);
         if self.query.filter.predicates.is_empty()

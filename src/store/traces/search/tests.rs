@@ -344,19 +344,26 @@ fn indexes_serve_the_search_for_few() {
 }
 
 #[test]
-fn an_index_serves_the_default_listing() {
+fn indexes_serve_the_newest_and_the_slowest() {
     on_each_database(|store| async move {
         store.ensure_default_experiment().await.unwrap();
-        let rows = "INSERT INTO trace_info (request_id, experiment_id, timestamp_ms, status, db_payload_generation) \
+        let rows = "INSERT INTO trace_info (request_id, experiment_id, timestamp_ms, execution_time_ms, status, \
+              db_payload_generation) \
             WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000) \
-            SELECT 'tr-' || i, 0, i, 'OK', 0 FROM n; ANALYZE";
+            SELECT 'tr-' || i, 0, i, NULLIF(i * 7919 % 5000, 0), 'OK', 0 FROM n; ANALYZE";
         store.execute(rows.into()).await;
-        let search = TraceSearch::new(&["0"], "", &[], 100, None).unwrap();
-        let plan =
-            store.read(move |conn| Ok(plan(conn, search.statement(conn.dialect(), None)))).await.unwrap();
         // With one experiment PostgreSQL may as well read all traces by their time.
-        let is_in_order = plan.contains("index_trace_info_experiment_id_timestamp_ms")
-            || plan.contains("Scan Backward using index_trace_info_timestamp_ms_request_id");
-        assert!(is_in_order, "{plan}");
+        let newest: &[&str] = &[
+            "index_trace_info_experiment_id_timestamp_ms",
+            "Scan Backward using index_trace_info_timestamp_ms_request_id",
+        ];
+        for (order, indexes) in
+            [("timestamp DESC", newest), ("execution_time DESC", &["ferroflow_trace_info_durations"][..])]
+        {
+            let search = TraceSearch::new(&["0"], "", &[order.to_owned()], 100, None).unwrap();
+            let plan =
+                store.read(move |conn| Ok(plan(conn, search.statement(conn.dialect(), None)))).await.unwrap();
+            assert!(indexes.iter().any(|index| plan.contains(index)), "{order}: {plan}");
+        }
     });
 }
