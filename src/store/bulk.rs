@@ -5,7 +5,7 @@
 //! Rows are to come sorted by run and key: two writers that lock rows in one order cannot deadlock.
 
 use diesel::sql_types::Text;
-use diesel::{QueryResult, RunQueryDsl as _};
+use diesel::{QueryResult, RunQueryDsl as _, SqliteConnection};
 
 use super::conn::Conn;
 use super::runs::RunRow;
@@ -189,10 +189,7 @@ pub(super) fn insert_runs(conn: &mut Conn, rows: &[&RunRow], tags: &[PairRow<'_>
                 ];
                 statement::<()>(SQLITE_RUN, &binds).execute(c)?;
             }
-            tags.iter().try_fold(0, |n, tag| {
-                let binds = [Bind::Text(tag.run), Bind::Text(tag.key), Bind::Text(tag.value)];
-                Ok(n + statement::<()>(SQLITE_NEW_TAG, &binds).execute(c)?)
-            })
+            write_each_pair(c, tags, SQLITE_NEW_TAG)
         }
     }
 }
@@ -248,9 +245,17 @@ fn write_pairs(
             let value: Vec<&str> = rows.iter().map(|r| r.value).collect();
             statement::<()>(pg, &[Bind::Texts(&run), Bind::Texts(&key), Bind::Texts(&value)]).execute(c)
         }
-        Conn::Sqlite(c) => rows.iter().try_fold(0, |n, row| {
-            let binds = [Bind::Text(row.run), Bind::Text(row.key), Bind::Text(row.value)];
-            Ok(n + statement::<()>(sqlite, &binds).execute(c)?)
-        }),
+        Conn::Sqlite(c) => write_each_pair(c, rows, sqlite),
     }
+}
+
+fn write_each_pair(
+    conn: &mut SqliteConnection,
+    rows: &[PairRow<'_>],
+    sql: &'static str,
+) -> QueryResult<usize> {
+    rows.iter().try_fold(0, |n, row| {
+        let binds = [Bind::Text(row.run), Bind::Text(row.key), Bind::Text(row.value)];
+        Ok(n + statement::<()>(sql, &binds).execute(conn)?)
+    })
 }
