@@ -92,6 +92,52 @@ fn a_bad_request_fails_alone_among_its_neighbours() {
 }
 
 #[test]
+fn a_bad_new_run_fails_alone_among_its_neighbours() {
+    on_each_database(|api| async move {
+        let (good, gone) = (api.experiment("good").await, api.experiment("gone").await);
+        api.post("experiments/delete", json!({ "experiment_id": gone })).await;
+        let run = |experiment: &str, i: i32, tags: Value| json!({ "experiment_id": experiment, "run_name": format!("run {i}"), "tags": tags });
+        let (twice, other) =
+            (json!({ "key": "k", "value": "v" }), json!({ "key": "mlflow.runName", "value": "other" }));
+        // No database need take a NUL, and PostgreSQL takes none: what is with it is then written one by one.
+        let nul = json!({ "key": "k", "value": "a\0b" });
+        let requests: Vec<(Value, Option<u16>)> = (0..150)
+            .map(|i| match i % 10 {
+                0 => (run(&gone, i, json!([])), Some(400)),
+                1 => (run("987654321", i, json!([])), Some(404)),
+                2 => (run(&good, i, json!([twice, twice])), Some(400)),
+                3 => (run(&good, i, json!([other])), Some(400)),
+                4 if i > 100 => (run(&good, i, json!([nul])), None),
+                _ => (run(&good, i, json!([twice])), Some(200)),
+            })
+            .collect();
+        let answers =
+            join_all(requests.iter().map(|(body, _)| api.call(Method::POST, "runs/create", body.clone())))
+                .await;
+        for ((body, want), answer) in requests.iter().zip(&answers) {
+            let is_expected = want.map_or_else(
+                || matches!(answer.status.as_u16(), 200 | 400),
+                |want| answer.status.as_u16() == want,
+            );
+            assert!(is_expected, "{body}: {} {}", answer.status, answer.text);
+        }
+        let made = answers.iter().filter(|answer| answer.status == 200);
+        let mut made: Vec<Value> = made.map(|answer| answer.json()["run"].clone()).collect();
+        let stored =
+            api.post("runs/search", json!({ "experiment_ids": [good, gone], "max_results": 1000 })).await;
+        let mut stored = stored["runs"].as_array().unwrap().clone();
+        let by_id = |run: &Value| run["info"]["run_id"].as_str().unwrap().to_owned();
+        made.sort_by_key(by_id);
+        stored.sort_by_key(by_id);
+        assert_eq!(made.len(), stored.len());
+        for (answered, stored) in made.iter().zip(&stored) {
+            assert_eq!(answered["info"], stored["info"]);
+            assert_eq!(stored["data"]["tags"].as_array().unwrap().len(), 2, "{stored}");
+        }
+    });
+}
+
+#[test]
 fn a_long_history_comes_in_pages() {
     on_each_database(|api| async move {
         let run = api.run("0", 1).await;
