@@ -48,8 +48,10 @@ LOADS = [
          _post("runs/search", _ALL + _FILTER + ""","max_results":100}'""")),
     Load("runs/search, 1000 of 20,000, 2 clients", 2, _post("runs/search", _ALL + ""","max_results":1000}'""")),
     Load("experiments/search, 1000, 4 clients", 4, _post("experiments/search", """'{"max_results":1000}'""")),
+    # As the client reads a history: one page after the other.
     Load(f"get-history of {POINTS:,} points in pages of {PAGE:,} (per page), 1 client", 1,
-         _get(f'metrics/get-history?metric_key=m&max_results={PAGE}&run_id=" .. long[n % #long + 1] .. "&page_token=" .. tokens[n % #tokens + 1]')),
+         _get(f'metrics/get-history?metric_key=m&max_results={PAGE}&run_id=" .. long[math.floor(n / #tokens) % #long + 1]'
+              ' .. "&page_token=" .. tokens[n % #tokens + 1]')),
     Load(f"get-history-bulk-interval, 10 runs of {POINTS:,} points, 2 clients", 2,
          _get('metrics/get-history-bulk-interval?metric_key=m&max_results=320&run_ids=" .. table.concat(long, "&run_ids=")')),
     Load("registered-models/search, 100 of 5,000, 4 clients", 4, _get('registered-models/search?max_results=100"'), "registry"),

@@ -46,8 +46,9 @@ pub async fn get_metric_history(app: App, Proto(r): Proto<GetMetricHistory>) -> 
     }
     let offset = parse_offset_token(r.page_token.as_deref())?;
     let (run_id, key) = (either_id(r.run_id, r.run_uuid), r.metric_key.unwrap_or_default());
-    let page =
-        app.store.get_metric_history(run_id, key.clone(), r.max_results.map(i64::from), offset).await?;
+    let limit = r.max_results.and_then(|max| usize::try_from(max).ok());
+    let offset = usize::try_from(offset).unwrap_or(usize::MAX);
+    let page = app.store.get_metric_history(run_id, key.clone(), limit, offset).await?;
     reply::json(HistoryAnswer {
         metrics: Points { key, points: page.points },
         next_page_token: page.next_page_token,

@@ -89,6 +89,8 @@ pub struct Store {
     ingest: Option<Queue<ingest::Waiting<NewBatch>>>,
     /// Only on PostgreSQL: spans.
     span_ingest: Option<Queue<ingest::Waiting<NewSpans>>>,
+    /// Histories that clients read page by page.
+    ahead: runs::metrics::ahead::Ahead,
     webhook_key: FernetKey,
     keeps_deliveries: bool,
     /// Told whenever a delivery to a webhook was queued.
@@ -129,6 +131,7 @@ impl Store {
             run_ingest,
             ingest,
             span_ingest,
+            ahead: runs::metrics::ahead::Ahead::default(),
             webhook_key: settings.webhook_key.clone().map_or_else(FernetKey::random, Ok)?,
             keeps_deliveries: settings.keeps_deliveries,
             announced: Notify::new(),

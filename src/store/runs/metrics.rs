@@ -8,6 +8,7 @@
 
 use std::collections::BTreeSet;
 
+use diesel::pg::PgRowByRowLoadingMode;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Double, Text};
 
@@ -55,6 +56,17 @@ pub struct HistoryPage {
     pub next_page_token: Option<String>,
 }
 
+impl HistoryPage {
+    /// Returns a page with the place in the history where the next one begins, if there is one.
+    fn new(points: Vec<Point>, next: Option<usize>) -> Self {
+        Self { points, next_page_token: next.map(|offset| offset_token(saturated(offset))) }
+    }
+}
+
+fn saturated(n: usize) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}
+
 /// What to sample of every run.
 #[derive(Debug, Clone)]
 pub struct SampleQuery {
@@ -68,17 +80,33 @@ pub struct SampleQuery {
 
 impl Store {
     /// Returns the points of a run's metric from the place `offset` on, at most `limit` of them; none for a run or
-    /// metric that does not exist. One statement.
+    /// metric that does not exist. One statement; what it read beyond a page answers the next ones for some seconds.
     ///
     /// Upstream: `SqlAlchemyStore.get_metric_history`.
     pub async fn get_metric_history(
         &self,
         run_id: String,
         key: String,
-        limit: Option<i64>,
-        offset: i64,
+        limit: Option<usize>,
+        offset: usize,
     ) -> Result<HistoryPage> {
-        self.read(move |conn| get_metric_history_in(conn, &run_id, &key, limit, offset)).await
+        let Some(limit) = limit else {
+            let points = self.read(move |conn| history(conn, &run_id, &key, usize::MAX, offset)).await?;
+            return Ok(HistoryPage::new(points, None));
+        };
+        if let Some(page) = self.ahead.page(&run_id, &key, offset, limit) {
+            return Ok(page);
+        }
+        // One more than asked for shows whether there is a next page.
+        let fetched = limit.saturating_add(1).saturating_add(self.ahead.room(&run_id, &key, offset, limit));
+        let (run, metric) = (run_id.clone(), key.clone());
+        let mut points = self.read(move |conn| history(conn, &run, &metric, fetched, offset)).await?;
+        if points.len() <= limit {
+            return Ok(HistoryPage::new(points, None));
+        }
+        let (is_rest, next) = (points.len() < fetched, offset.saturating_add(limit));
+        self.ahead.keep(run_id, key, next, points.split_off(limit), is_rest);
+        Ok(HistoryPage::new(points, Some(next)))
     }
 
     /// Returns the points of a metric of several runs, ordered by run, timestamp, step and value, at most `limit`
@@ -110,26 +138,16 @@ impl Store {
     }
 }
 
-fn get_metric_history_in(
-    conn: &mut Conn,
-    run_id: &str,
-    key: &str,
-    limit: Option<i64>,
-    offset: i64,
-) -> Result<HistoryPage> {
-    // One more than asked for shows whether there is a next page.
-    let fetched = limit.map_or(i64::MAX, |n| n.saturating_add(1));
-    let binds = [Bind::Text(run_id), Bind::Text(key), Bind::BigInt(fetched), Bind::BigInt(offset)];
-    let mut points: Vec<Point> = match conn {
-        Conn::Pg(c) => statement::<PointSql>(PG_HISTORY, &binds).load(c),
+fn history(conn: &mut Conn, run_id: &str, key: &str, limit: usize, offset: usize) -> Result<Vec<Point>> {
+    let (limit, offset) = (Bind::BigInt(saturated(limit)), Bind::BigInt(saturated(offset)));
+    let binds = [Bind::Text(run_id), Bind::Text(key), limit, offset];
+    Ok(match conn {
+        // Row by row, as libpq would hold the whole answer in several times the memory of the points.
+        Conn::Pg(c) => statement::<PointSql>(PG_HISTORY, &binds)
+            .load_iter::<Point, PgRowByRowLoadingMode>(c)?
+            .collect::<QueryResult<_>>(),
         Conn::Sqlite(c) => statement::<PointSql>(SQLITE_HISTORY, &binds).load(c),
-    }?;
-    let limit = limit.and_then(|n| usize::try_from(n).ok()).filter(|n| points.len() > *n);
-    let next_page_token = limit.map(|n| {
-        points.truncate(n);
-        offset_token(offset.saturating_add_unsigned(n as u64))
-    });
-    Ok(HistoryPage { points, next_page_token })
+    }?)
 }
 
 const PG_HISTORY: &str = "SELECT value, timestamp, step, is_nan FROM metrics WHERE run_uuid = ? AND key = ? \
@@ -183,6 +201,7 @@ fn group_by_run(rows: Vec<RunPoint>) -> Vec<History> {
     histories
 }
 
+pub(in crate::store) mod ahead;
 mod samples;
 #[cfg(test)]
 mod tests;

@@ -147,9 +147,37 @@ fn pages_add_up_to_the_history() {
             let page = store.get_metric_history(run.clone(), "m".into(), Some(100), offset).await.unwrap();
             pages.extend(page.points);
             let Some(token) = page.next_page_token else { break };
-            offset = crate::domain::page::parse_offset_token(Some(&token)).unwrap();
+            offset = offset_of(&token);
         }
         assert_eq!((pages, offset), (whole.points, 600));
+    });
+}
+
+fn offset_of(token: &str) -> usize {
+    usize::try_from(crate::domain::page::parse_offset_token(Some(token)).unwrap()).unwrap()
+}
+
+#[test]
+fn later_pages_of_a_long_history_were_read_with_the_first() {
+    on_each_database(|store| async move {
+        let course: Vec<Row> = (0..16_000).map(|i| (i, i, Some(0.5))).collect();
+        let (run, other) = (log(&store, &course).await, log(&store, &course).await);
+        let page = |run: &str, limit, offset| {
+            store.get_metric_history(run.to_owned(), "m".to_owned(), Some(limit), offset)
+        };
+        let first = page(&run, 10_000, 0).await.unwrap();
+        assert_eq!(rows(&first.points), course[..10_000]);
+        let small = page(&other, 100, 0).await.unwrap();
+        assert_eq!(rows(&small.points), course[..100]);
+        store.execute("DELETE FROM metrics".into()).await;
+        let second = page(&run, 4_000, offset_of(&first.next_page_token.unwrap())).await.unwrap();
+        assert_eq!(rows(&second.points), course[10_000..14_000]);
+        let last = page(&run, 4_000, offset_of(&second.next_page_token.unwrap())).await.unwrap();
+        assert_eq!((rows(&last.points), last.next_page_token), (course[14_000..].to_vec(), None));
+        // What was given whole, and what began with a small page, is asked of the database.
+        for (run, offset) in [(&run, 10_000), (&other, 100)] {
+            assert_eq!(page(run, 4_000, offset).await.unwrap().points, []);
+        }
     });
 }
 
