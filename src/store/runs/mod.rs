@@ -194,13 +194,14 @@ fn metadata() -> AssumeNotNull<assessments::assessment_metadata> {
 }
 
 /// Everything that was logged to the runs of a list as one statement: the run's place in the list counted from 0, then
-/// what it is, key and value.
+/// what it is, key and value. How long a list in a sub-select is PostgreSQL does not see; for a long one it would read the
+/// whole tables.
 const PG_DATA: &str = "SELECT p.place - 1, 0, m.key, NULL, m.value, m.timestamp, m.step, m.is_nan \
-    FROM unnest(?) WITH ORDINALITY p(id, place) JOIN latest_metrics m ON m.run_uuid = p.id \
+    FROM unnest((SELECT ?)) WITH ORDINALITY p(id, place) JOIN latest_metrics m ON m.run_uuid = p.id \
     UNION ALL SELECT p.place - 1, 1, d.key, d.value, NULL, NULL, NULL, NULL \
-    FROM unnest(?) WITH ORDINALITY p(id, place) JOIN params d ON d.run_uuid = p.id \
+    FROM unnest((SELECT ?)) WITH ORDINALITY p(id, place) JOIN params d ON d.run_uuid = p.id \
     UNION ALL SELECT p.place - 1, 2, t.key, t.value, NULL, NULL, NULL, NULL \
-    FROM unnest(?) WITH ORDINALITY p(id, place) JOIN tags t ON t.run_uuid = p.id";
+    FROM unnest((SELECT ?)) WITH ORDINALITY p(id, place) JOIN tags t ON t.run_uuid = p.id";
 /// The same; a CROSS JOIN keeps SQLite from going through the whole table.
 const SQLITE_DATA: &str = "SELECT p.key, 0, m.key, NULL, m.value, m.timestamp, m.step, m.is_nan \
     FROM json_each(?) p CROSS JOIN latest_metrics m ON m.run_uuid = p.value \

@@ -313,7 +313,7 @@ macro_rules! assessments_of {
 /// The assessments of the traces of a list, each with the trace's place in the list counted from 0, the oldest first.
 const PG_OF_TRACES: &str = assessments_of!(
     "p.place - 1",
-    "unnest(?) WITH ORDINALITY p(id, place) JOIN assessments a ON a.trace_id = p.id \
+    "unnest((SELECT ?)) WITH ORDINALITY p(id, place) JOIN assessments a ON a.trace_id = p.id \
      ORDER BY a.created_timestamp, a.assessment_id"
 );
 const SQLITE_OF_TRACES: &str = assessments_of!(

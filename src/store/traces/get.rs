@@ -41,7 +41,7 @@ impl Store {
     }
 }
 
-const PG_SPANS: &str = "SELECT p.place - 1, s.content FROM unnest(?) WITH ORDINALITY p(id, place) \
+const PG_SPANS: &str = "SELECT p.place - 1, s.content FROM unnest((SELECT ?)) WITH ORDINALITY p(id, place) \
     JOIN spans s ON s.trace_id = p.id WHERE s.content <> '' \
     ORDER BY p.place, s.parent_span_id IS NOT NULL, s.start_time_unix_nano";
 const SQLITE_SPANS: &str = "SELECT p.key, s.content FROM json_each(?) p \

@@ -79,17 +79,17 @@ pub(super) const TRACE_COLUMNS: &str = trace_rows!("");
 
 /// The traces of a list, in its order.
 const PG_ROWS: &str = trace_rows!(
-    "unnest(?) WITH ORDINALITY p(id, place) JOIN trace_info t ON t.request_id = p.id ORDER BY p.place"
+    "unnest((SELECT ?)) WITH ORDINALITY p(id, place) JOIN trace_info t ON t.request_id = p.id ORDER BY p.place"
 );
 const SQLITE_ROWS: &str =
     trace_rows!("json_each(?) p CROSS JOIN trace_info t ON t.request_id = p.value ORDER BY p.key");
 
 /// The tags (0) and the metadata (1) of the traces of a list as one statement, each with the trace's place in the list
-/// counted from 0.
+/// counted from 0. A list in a sub-select: see `PG_DATA` of runs.
 const PG_PAIRS: &str = "SELECT p.place - 1, 0, d.key, d.value \
-    FROM unnest(?) WITH ORDINALITY p(id, place) JOIN trace_tags d ON d.request_id = p.id \
+    FROM unnest((SELECT ?)) WITH ORDINALITY p(id, place) JOIN trace_tags d ON d.request_id = p.id \
     UNION ALL SELECT p.place - 1, 1, d.key, d.value \
-    FROM unnest(?) WITH ORDINALITY p(id, place) JOIN trace_request_metadata d ON d.request_id = p.id";
+    FROM unnest((SELECT ?)) WITH ORDINALITY p(id, place) JOIN trace_request_metadata d ON d.request_id = p.id";
 /// The same; a CROSS JOIN keeps SQLite from going through the whole table.
 const SQLITE_PAIRS: &str = "SELECT p.key, 0, d.key, d.value \
     FROM json_each(?) p CROSS JOIN trace_tags d ON d.request_id = p.value \

@@ -327,3 +327,38 @@ fn an_index_serves_the_default_listing_and_that_of_the_ui() {
         }
     });
 }
+
+#[derive(QueryableByName)]
+struct PlanRow {
+    #[diesel(sql_type = Text)]
+    #[diesel(column_name = "QUERY PLAN")]
+    line: String,
+}
+
+#[test]
+fn what_many_runs_logged_is_looked_up() {
+    on_each_database(|store| async move {
+        let experiment = store.make_experiment(json!({ "name": "many" })).await;
+        store
+            .execute(format!(
+                "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000) \
+                 INSERT INTO runs (run_uuid, experiment_id) SELECT 'r' || i, {experiment} FROM n; \
+                 INSERT INTO latest_metrics (key, value, timestamp, step, is_nan, run_uuid) \
+                 SELECT 'm', 0.5, 1, 1, false, run_uuid FROM runs; \
+                 INSERT INTO params (key, value, run_uuid) SELECT 'p', 'v', run_uuid FROM runs; \
+                 INSERT INTO tags (key, value, run_uuid) SELECT 't', 'v', run_uuid FROM runs; ANALYZE"
+            ))
+            .await;
+        let ids: Vec<String> = (1..=1000).map(|i| format!("r{i}")).collect();
+        let plan = store.read(move |conn| {
+            let Conn::Pg(conn) = conn else { return Ok(None) };
+            let explain = format!("EXPLAIN {}", crate::store::runs::PG_DATA.replace('?', "$1"));
+            let lines: Vec<PlanRow> =
+                diesel::sql_query(explain).bind::<diesel::sql_types::Array<Text>, _>(&ids).load(conn)?;
+            Ok(Some(lines.into_iter().map(|row| row.line).collect::<Vec<_>>().join("\n")))
+        });
+        if let Some(plan) = plan.await.unwrap() {
+            assert!(plan.matches("Index").count() >= 3 && !plan.contains("Seq Scan"), "{plan}");
+        }
+    });
+}
