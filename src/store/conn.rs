@@ -38,6 +38,8 @@ pub enum Access {
     Read,
     /// Read and write.
     Write,
+    /// The same, by few statements that bring lists of rows.
+    Log,
 }
 
 /// Settings of every connection.

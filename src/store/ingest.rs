@@ -53,7 +53,7 @@ pub(super) fn start<W: Logged>(
 ) -> Result<Queue<Waiting<W>>> {
     let (uri, settings) = (Arc::clone(uri), Arc::clone(settings));
     Queue::start("ingest", 1, capacity, move |queue| {
-        let mut session = Session::new(&uri, Access::Write, &settings);
+        let mut session = Session::new(&uri, Access::Log, &settings);
         while let Some(group) = next_group(queue) {
             write_group(&mut session, group);
         }
