@@ -28,7 +28,7 @@ _EXPERIMENT_FOLDER = re.compile(r"(?<=mlflow-artifacts:/)[1-9]\d*(?=/|$)")
 _EXPERIMENT_WORDS = re.compile(r"(?<=experiment_id=')\d+(?=')|(?<=The experiment )\d+(?= must be)")
 _BOUNDARY = re.compile(r"(?<![0-9a-f])[0-9a-f]{26}(?![0-9a-f])")
 _TIME = re.compile(r"\b20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3})?Z")
-_GENERATED_NAME = re.compile(r"[a-z]+-[a-z]+-\d{1,3}")
+_GENERATED_NAME = re.compile(r"[a-z]+-[a-z]+-(\d{1,3}|1000)")
 #: Lists that are sets: stock reads them without an order.
 _UNORDERED = {"tags", "request_metadata", "assessments", "params", "metrics", "dataset_inputs", "model_inputs", "datasets", "dataset_summaries", "latest_versions", "aliases", "endpoints"}
 #: Strings that hold JSON.
