@@ -21,6 +21,11 @@ pub enum Dialect {
 const PLAN_ONCE: &str = "; SELECT set_config(name, 'force_generic_plan', false) FROM pg_settings \
                          WHERE name = 'plan_cache_mode'";
 
+/// Pages of 4 KiB that SQLite collects beside the database before it moves them there. A page is moved once, however often
+/// it was written meanwhile, and each move waits for the disk twice. More pages make the one write that moves them
+/// slower: with this many (12 MiB), 15 times as slow as the median.
+const WAL_PAGES: u32 = 3000;
+
 impl Dialect {
     /// Returns the statements that set up a fresh connection.
     pub(super) fn setup(self, access: Access, settings: &ConnSettings) -> String {
@@ -36,6 +41,7 @@ impl Dialect {
             ),
             Self::Sqlite => format!(
                 "PRAGMA busy_timeout = {}; PRAGMA journal_mode = WAL; PRAGMA synchronous = {}; \
+                 PRAGMA wal_autocheckpoint = {WAL_PAGES}; \
                  PRAGMA foreign_keys = ON; PRAGMA case_sensitive_like = ON; PRAGMA temp_store = MEMORY; \
                  PRAGMA query_only = {}",
                 settings.busy_timeout_ms,
