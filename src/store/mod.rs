@@ -132,7 +132,7 @@ impl Store {
             ingest,
             span_ingest,
             ahead: runs::metrics::ahead::Ahead::default(),
-            webhook_key: settings.webhook_key.clone().map_or_else(FernetKey::random, Ok)?,
+            webhook_key: settings.webhook_key.clone().unwrap_or_else(FernetKey::random),
             keeps_deliveries: settings.keeps_deliveries,
             announced: Notify::new(),
         })
