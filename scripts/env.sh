@@ -66,12 +66,14 @@ make_venv() {
 }
 
 # prepare_to_measure PACKAGE... installs what the measurements need and builds the release that they measure, named in
-# $FERROFLOW_BIN; the real client and the stock server are in $venv.
+# $FERROFLOW_BIN; the real client and the stock server are in $venv. With the UI come the prices of models: without them no
+# span has a cost.
 prepare_to_measure() {
   need_build_packages
   need_packages python3-venv "$@"
   venv=$(venv_for compat-tests/requirements.txt)
   make_venv "$venv" -r compat-tests/requirements.txt
+  scripts/ui.sh
   cargo build --locked --release
   export FERROFLOW_BIN=$CARGO_TARGET_DIR/release/ferroflow
 }
