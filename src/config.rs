@@ -203,6 +203,22 @@ pub struct DatabaseSettings {
     pub sqlite_synchronous: Option<SqliteSynchronous>,
     /// How long one statement may run on PostgreSQL; zero is no limit.
     pub statement_timeout: Option<Duration>,
+    /// How old a connection to PostgreSQL may become before it is replaced; `None` is no limit.
+    pub recycle: Option<Duration>,
+    /// What stands between the server and PostgreSQL.
+    pub pooler: PostgresPooler,
+}
+
+/// What stands between the server and PostgreSQL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum PostgresPooler {
+    /// Found out for every connection.
+    #[default]
+    Auto,
+    /// Nothing, or what leaves each connection its session: statements are prepared once.
+    None,
+    /// What may hand out another session for every transaction: nothing is kept in one.
+    Transaction,
 }
 
 /// How often SQLite waits for the disk.

@@ -19,9 +19,9 @@ use crate::api::middleware::metrics::Metrics;
 use crate::api::middleware::{guard, request_log, security, workspace};
 use crate::api::state::AppState;
 use crate::artifacts::{Artifacts, Settings};
-use crate::config::{Config, SqliteSynchronous};
-
+use crate::config::{Config, PostgresPooler, SqliteSynchronous};
 use crate::domain::trace::prices::Prices;
+use crate::store::conn::Pooler;
 use crate::store::uri::DatabaseUri;
 use crate::store::{Store, StoreSettings, migrate};
 use crate::webhooks::Webhooks;
@@ -55,6 +55,8 @@ async fn serve(config: Config) -> Result<()> {
         .workers(workers)
         .keep_alive(keep_alive)
         .tcp_nodelay(true)
+        // A client that closes its side has hung up, as nginx sees it too: what it asked for is ended.
+        .h1_allow_half_closed(false)
         .shutdown_timeout(drain.as_secs())
         .disable_signals()
         .listen(listener)?
@@ -144,6 +146,12 @@ fn store_settings(config: &Config) -> StoreSettings {
     if let Some(timeout) = given.statement_timeout {
         conn.statement_timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
     }
+    conn.recycle = given.recycle;
+    conn.pooler = match given.pooler {
+        PostgresPooler::Auto => Pooler::Auto,
+        PostgresPooler::None => Pooler::None,
+        PostgresPooler::Transaction => Pooler::Transaction,
+    };
     if let Some(synchronous) = given.sqlite_synchronous {
         conn.sqlite_full_sync = synchronous == SqliteSynchronous::Full;
     }

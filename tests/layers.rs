@@ -24,6 +24,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("actix_web", &["api", "server"]),
     ("object_store", &["artifacts"]),
     ("reqwest", &["webhooks"]),
+    ("ferroflow_libpq", &["store"]),
 ];
 
 /// Every file of `src` with its room.

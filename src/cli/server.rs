@@ -11,7 +11,8 @@ use regex::Regex;
 use super::gateway::GatewayArgs;
 use super::webhooks::WebhookArgs;
 use crate::config::{
-    Config, DatabaseSettings, Environment, LogFormat, LogSettings, Security, SqliteSynchronous, StoreUri,
+    Config, DatabaseSettings, Environment, LogFormat, LogSettings, PostgresPooler, Security,
+    SqliteSynchronous, StoreUri,
 };
 use crate::domain::artifact_uri::DEFAULT_MAX_LOCATION_LENGTH;
 use crate::domain::scorer::CustomScorers;
@@ -189,6 +190,11 @@ struct OwnArgs {
     /// Seconds one statement may run on PostgreSQL; 0 is no limit.
     #[arg(long, env = "FERROFLOW_STATEMENT_TIMEOUT", value_name = "SECONDS")]
     statement_timeout: Option<u32>,
+    /// Whether a pooler stands before PostgreSQL that gives each transaction another session.
+    #[arg(long, env = "FERROFLOW_POSTGRES_POOLER", value_enum, default_value_t)]
+    postgres_pooler: PostgresPooler,
+    #[command(flatten)]
+    pool: PoolVariables,
     /// How often `SQLite` waits for the disk.
     #[arg(long, env = "FERROFLOW_SQLITE_SYNCHRONOUS", value_enum)]
     sqlite_synchronous: Option<SqliteSynchronous>,
@@ -202,6 +208,50 @@ struct OwnArgs {
     #[arg(long, env = "FERROFLOW_JSON_LIMIT", value_name = "MIB", default_value_t = 64,
         value_parser = clap::value_parser!(u16).range(1..=2048))]
     json_limit: u16,
+}
+
+/// Stock's variables for its pool of connections. Stock opens `size` of them and up to `overflow` more when all are busy;
+/// here every thread has one, and so have the three that log.
+#[derive(Debug, Args)]
+struct PoolVariables {
+    #[arg(long = "pool-size-variable", env = "MLFLOW_SQLALCHEMYSTORE_POOL_SIZE", hide = true)]
+    size: Option<u16>,
+    #[arg(
+        long = "max-overflow-variable",
+        env = "MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW",
+        hide = true,
+        allow_negative_numbers = true
+    )]
+    overflow: Option<i32>,
+    #[arg(
+        long = "pool-recycle-variable",
+        env = "MLFLOW_SQLALCHEMYSTORE_POOL_RECYCLE",
+        hide = true,
+        allow_negative_numbers = true
+    )]
+    recycle: Option<i64>,
+}
+
+impl PoolVariables {
+    /// SQLAlchemy's number where only the size is given.
+    const OVERFLOW: u16 = 10;
+    /// Connections besides those of the database threads.
+    const LOGGING: u16 = 3;
+
+    /// Returns how many database threads that makes; `None` where nothing, or no limit, is said.
+    fn threads(&self) -> Option<usize> {
+        let size = self.size.filter(|size| *size > 0)?;
+        let overflow = match self.overflow {
+            None => Self::OVERFLOW,
+            Some(overflow) => u16::try_from(overflow).ok()?,
+        };
+        Some(usize::from(size.saturating_add(overflow).saturating_sub(Self::LOGGING).max(1)))
+    }
+
+    /// Returns how old a connection may become.
+    fn recycle(&self) -> Option<Duration> {
+        self.recycle.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs)
+    }
 }
 
 /// Runs the server until it is asked to stop.
@@ -289,10 +339,12 @@ impl ServerArgs {
                 filter: log_filter(own.log_filter, own.logging_level, self.dev)?,
             },
             database: DatabaseSettings {
-                threads: own.database_threads.map(usize::from),
+                threads: own.database_threads.map(usize::from).or_else(|| own.pool.threads()),
                 queue: own.database_queue.and_then(|n| usize::try_from(n).ok()),
                 sqlite_synchronous: own.sqlite_synchronous,
                 statement_timeout: own.statement_timeout.map(|s| Duration::from_secs(s.into())),
+                recycle: own.pool.recycle(),
+                pooler: own.postgres_pooler,
             },
             shutdown_timeout: Duration::from_secs(own.shutdown_timeout.into()),
             keep_alive: Duration::from_secs(own.keep_alive.into()),

@@ -4,18 +4,27 @@
 //! of connection, since a query's type depends on its backend. What the two databases say differently is
 //! in `dialect.rs`.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use diesel::connection::SimpleConnection;
-use diesel::{Connection, PgConnection, SqliteConnection};
+use diesel::sql_types::{BigInt, Integer};
+use diesel::{Connection, QueryResult, RunQueryDsl, SqliteConnection};
+use ferroflow_libpq::Canceller;
+use tracing::debug;
 
 use super::dialect::Dialect;
+use super::error::{commit_failed, transaction_lost};
 use super::functions;
+use super::postgres::PgConn;
+use super::statement::statement;
 use super::uri::DatabaseUri;
 use crate::domain::{Error, Result};
 
 /// A connection to one of the two databases.
 pub enum Conn {
     /// PostgreSQL.
-    Pg(PgConnection),
+    Pg(PgConn),
     /// SQLite.
     Sqlite(SqliteConnection),
 }
@@ -42,12 +51,40 @@ pub enum Access {
     Log,
 }
 
+/// What stands between the server and PostgreSQL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Pooler {
+    /// Found out for every connection: a pooler names a server process that does not exist.
+    #[default]
+    Auto,
+    /// Nothing: a connection is a session.
+    None,
+    /// A pooler that may hand out another session for every transaction.
+    Transaction,
+}
+
+/// How long a statement waits for a lock that another transaction holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LockWait {
+    /// As long as two requests may meet; not as long as a person at a prompt holds a lock.
+    Brief,
+    /// Until the statement's time is over.
+    Long,
+}
+
 /// Settings of every connection.
 #[derive(Debug, Clone)]
 pub struct ConnSettings {
+    /// Whether a pooler is expected before PostgreSQL.
+    pub pooler: Pooler,
+    /// How long a statement on PostgreSQL waits for a lock before it stands aside for others, in milliseconds; 0 is no
+    /// limit. Too low and writes that meet are repeated often; too high and one locked row holds up others.
+    pub lock_timeout_ms: u64,
     /// How long one statement may run on PostgreSQL, in milliseconds; 0 is no limit. Too low and heavy
     /// searches fail with 503; too high and one client can hold a database thread for long.
     pub statement_timeout_ms: u64,
+    /// How old a connection to PostgreSQL may become before it is replaced; `None` is no limit.
+    pub recycle: Option<Duration>,
     /// How long SQLite waits for another process's lock, in milliseconds.
     pub busy_timeout_ms: u64,
     /// Whether SQLite flushes at every commit (`FULL`), so that an acknowledged write survives a power
@@ -57,7 +94,14 @@ pub struct ConnSettings {
 
 impl Default for ConnSettings {
     fn default() -> Self {
-        Self { statement_timeout_ms: 60_000, busy_timeout_ms: 20_000, sqlite_full_sync: true }
+        Self {
+            pooler: Pooler::Auto,
+            lock_timeout_ms: 250,
+            statement_timeout_ms: 60_000,
+            recycle: None,
+            busy_timeout_ms: 20_000,
+            sqlite_full_sync: true,
+        }
     }
 }
 
@@ -67,20 +111,20 @@ impl Conn {
     /// # Errors
     /// `TEMPORARILY_UNAVAILABLE` when the database cannot be reached.
     pub fn open(uri: &DatabaseUri, access: Access, settings: &ConnSettings) -> Result<Self> {
-        let mut conn = match uri {
+        match uri {
             DatabaseUri::Postgres(_) => {
-                Self::Pg(PgConnection::establish(&uri.conninfo()).map_err(|e| unreachable_db(&e))?)
+                let mut conn = PgConn::open(&uri.conninfo()).map_err(|e| unreachable_db(&e))?;
+                set_up_postgres(&mut conn, access, settings)?;
+                Ok(Self::Pg(conn))
             }
             DatabaseUri::Sqlite(_) => {
-                let mut conn =
-                    SqliteConnection::establish(&uri.conninfo()).map_err(|e| unreachable_db(&e))?;
+                let conn = SqliteConnection::establish(&uri.conninfo());
+                let mut conn = conn.map_err(|e| unreachable_db(&e))?;
                 functions::register(&mut conn)?;
-                Self::Sqlite(conn)
+                conn.batch_execute(&Dialect::sqlite_setup(access, settings))?;
+                Ok(Self::Sqlite(conn))
             }
-        };
-        let sql = conn.dialect().setup(access, settings);
-        conn.batch_execute(&sql)?;
-        Ok(conn)
+        }
     }
 
     /// Returns which database this is.
@@ -96,13 +140,82 @@ impl Conn {
         each!(self, c => c.batch_execute(sql))
     }
 
-    /// Says whether the connection still answers.
-    pub fn is_alive(&mut self) -> bool {
-        self.batch_execute("SELECT 1").is_ok()
+    /// Opens a transaction.
+    pub(super) fn begin(&mut self, wait: LockWait) -> QueryResult<()> {
+        match self {
+            Self::Pg(c) => c.begin(wait),
+            // Takes the write lock at once: a lock taken later may not be waited for.
+            Self::Sqlite(c) => c.batch_execute("BEGIN IMMEDIATE"),
+        }
+    }
+
+    /// Commits.
+    ///
+    /// # Errors
+    /// `TEMPORARILY_UNAVAILABLE`; unless its cause says that nothing is stored, the database may have committed.
+    pub(super) fn commit(&mut self) -> Result<()> {
+        match self {
+            Self::Pg(c) if !c.is_in_transaction() => Err(transaction_lost().into()),
+            Self::Pg(c) => match c.commit() {
+                Ok(true) => Ok(()),
+                Ok(false) => Err(transaction_lost().into()),
+                Err(e) => Err(commit_failed(e)),
+            },
+            Self::Sqlite(c) => c.batch_execute("COMMIT").map_err(commit_failed),
+        }
+    }
+
+    /// Says whether a lone statement or several run without a transaction: not behind a pooler, where each could reach
+    /// another session, and none would have our settings.
+    pub(super) const fn needs_transaction(&self) -> bool {
+        match self {
+            Self::Pg(c) => c.is_pooled(),
+            Self::Sqlite(_) => false,
+        }
+    }
+
+    /// Says whether the connection can still be used, as far as is known without asking.
+    pub(super) fn is_usable(&mut self) -> bool {
+        match self {
+            Self::Pg(c) => c.is_usable() && c.is_idle(),
+            Self::Sqlite(c) => c.batch_execute("SELECT 1").is_ok(),
+        }
+    }
+
+    /// Returns what ends this connection's statements from another thread, where there is such a thing.
+    pub(super) fn canceller(&self) -> Option<Arc<Canceller>> {
+        match self {
+            Self::Pg(c) => c.canceller(),
+            Self::Sqlite(_) => None,
+        }
+    }
+
+    /// Asks whether the server is still there, and waits no longer than `patience`.
+    pub(super) fn answers(&mut self, patience: Duration) -> bool {
+        match self {
+            Self::Pg(c) => c.answers(patience),
+            Self::Sqlite(_) => true,
+        }
     }
 }
 
-fn unreachable_db(error: &diesel::ConnectionError) -> Error {
+fn unreachable_db(error: &impl ToString) -> Error {
     // The cause names host and user, which is for the log.
     Error::unavailable("The database cannot be reached; try again.").with_source(error.to_string())
 }
+
+/// Finds out what the connection leads to and makes it ready. Nothing is left in a session that a pooler may give to others.
+fn set_up_postgres(conn: &mut PgConn, access: Access, settings: &ConnSettings) -> Result<()> {
+    let probe = statement::<(Integer, BigInt)>(PROBE, &[]);
+    let (pid, work_mem): (i32, i64) = probe.get_result(conn)?;
+    let is_pooled = match settings.pooler {
+        Pooler::Auto => pid != conn.announced_pid(),
+        Pooler::None => false,
+        Pooler::Transaction => true,
+    };
+    debug!(is_pooled, "connected to PostgreSQL{}", if is_pooled { ", behind a pooler" } else { "" });
+    let values = Dialect::postgres_settings(access, settings, work_mem);
+    Ok(conn.set_up(is_pooled, &values, settings)?)
+}
+
+const PROBE: &str = "SELECT pg_backend_pid(), pg_size_bytes(current_setting('work_mem'))";

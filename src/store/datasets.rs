@@ -65,7 +65,7 @@ impl Store {
     ///
     /// Upstream: `SqlAlchemyStore._search_datasets`.
     pub async fn search_datasets(&self, experiment_ids: Vec<i32>) -> Result<Vec<DatasetSummary>> {
-        self.read(move |conn| {
+        self.scan(move |conn| {
             let context = input_tags::input_uuid.eq(inputs::input_uuid).and(input_tags::name.eq(CONTEXT_TAG));
             let rows: Vec<(i32, String, String, Option<String>)> = each!(conn, c => datasets::table
                 .inner_join(inputs::table.on(inputs::source_id.eq(datasets::dataset_uuid)))

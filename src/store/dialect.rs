@@ -5,7 +5,7 @@ use super::conn::{Access, ConnSettings};
 
 /// How much PostgreSQL may sort or hash in memory before it goes to disk: a history of 100,000 points takes 11 MB. A
 /// server that is set up for more keeps that.
-const SORTED_IN_MEMORY: &str = "32MB";
+const SORTED_IN_MEMORY: i64 = 32 << 20;
 
 /// Which database is behind a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -16,48 +16,49 @@ pub enum Dialect {
     Sqlite,
 }
 
-/// Planning the statement that logs a metric takes PostgreSQL as long as executing it, and it would plan it for each
-/// length of the lists anew; the plans are the same. Versions before 12 have no such setting.
-const PLAN_ONCE: &str = "; SELECT set_config(name, 'force_generic_plan', false) FROM pg_settings \
-                         WHERE name = 'plan_cache_mode'";
-
 /// Pages of 4 KiB that SQLite collects beside the database before it moves them there. A page is moved once, however often
 /// it was written meanwhile, and each move waits for the disk twice. More pages make the one write that moves them
 /// slower: with this many (12 MiB), 15 times as slow as the median.
 const WAL_PAGES: u32 = 3000;
 
 impl Dialect {
-    /// Returns the statements that set up a fresh connection.
-    pub(super) fn setup(self, access: Access, settings: &ConnSettings) -> String {
-        match self {
-            // Parallel plans make the metric filters of searches two to four times slower. A plan that is estimated
-            // too dear is compiled (JIT), which takes longer than any of our statements should.
-            Self::Postgres => format!(
-                "SET statement_timeout = {}; SET max_parallel_workers_per_gather = 0; SET jit = off; \
-                 SET client_encoding = 'UTF8'; SELECT set_config('work_mem', '{SORTED_IN_MEMORY}', false) \
-                 WHERE pg_size_bytes(current_setting('work_mem')) < pg_size_bytes('{SORTED_IN_MEMORY}'){}",
-                settings.statement_timeout_ms,
-                if access == Access::Log { PLAN_ONCE } else { "" },
-            ),
-            Self::Sqlite => format!(
-                "PRAGMA busy_timeout = {}; PRAGMA journal_mode = WAL; PRAGMA synchronous = {}; \
-                 PRAGMA wal_autocheckpoint = {WAL_PAGES}; \
-                 PRAGMA foreign_keys = ON; PRAGMA case_sensitive_like = ON; PRAGMA temp_store = MEMORY; \
-                 PRAGMA query_only = {}",
-                settings.busy_timeout_ms,
-                if settings.sqlite_full_sync { "FULL" } else { "NORMAL" },
-                if access == Access::Read { "ON" } else { "OFF" },
-            ),
+    /// Returns what our statements want PostgreSQL to be set to. `work_mem` is what the server has, in bytes.
+    pub(super) fn postgres_settings(
+        access: Access,
+        settings: &ConnSettings,
+        work_mem: i64,
+    ) -> Vec<(&'static str, String)> {
+        let mut values = vec![
+            ("statement_timeout", settings.statement_timeout_ms.to_string()),
+            // A transaction whose connection was lost without a word keeps its locks no longer than a statement may run.
+            ("idle_in_transaction_session_timeout", settings.statement_timeout_ms.to_string()),
+            // Parallel plans make the metric filters of searches two to four times slower.
+            ("max_parallel_workers_per_gather", "0".to_owned()),
+            // A plan that is estimated too dear is compiled, which takes longer than any of our statements should.
+            ("jit", "off".to_owned()),
+        ];
+        if work_mem < SORTED_IN_MEMORY {
+            values.push(("work_mem", format!("'{}kB'", SORTED_IN_MEMORY >> 10)));
         }
+        if access == Access::Log {
+            // Planning the statement that logs a metric takes as long as executing it, and it would be planned for each
+            // length of the lists anew; the plans are the same.
+            values.push(("plan_cache_mode", "force_generic_plan".to_owned()));
+        }
+        values
     }
 
-    /// Returns the statement that opens a transaction for writing.
-    pub(super) const fn begin(self) -> &'static str {
-        match self {
-            Self::Postgres => "BEGIN",
-            // Takes the write lock at once: a lock taken later may not be waited for.
-            Self::Sqlite => "BEGIN IMMEDIATE",
-        }
+    /// Returns the statements that set up a fresh connection to SQLite.
+    pub(super) fn sqlite_setup(access: Access, settings: &ConnSettings) -> String {
+        format!(
+            "PRAGMA busy_timeout = {}; PRAGMA journal_mode = WAL; PRAGMA synchronous = {}; \
+             PRAGMA wal_autocheckpoint = {WAL_PAGES}; \
+             PRAGMA foreign_keys = ON; PRAGMA case_sensitive_like = ON; PRAGMA temp_store = MEMORY; \
+             PRAGMA query_only = {}",
+            settings.busy_timeout_ms,
+            if settings.sqlite_full_sync { "FULL" } else { "NORMAL" },
+            if access == Access::Read { "ON" } else { "OFF" },
+        )
     }
 
     /// Returns what stands before the column, between it and the pattern, and behind the pattern of a LIKE that does

@@ -1,22 +1,24 @@
-//! The threads behind the store's two doors. Each owns one connection and takes work from a bounded queue,
-//! so that a request costs one hop and the code inside is plain and synchronous.
+//! What the threads behind the store's doors work with. Each owns one connection, so that a request costs one hop and the
+//! code inside is plain and synchronous.
 //!
-//! On PostgreSQL any thread of the pool takes reads and writes; a write is one transaction, run again after a
+//! On PostgreSQL any thread takes reads and writes (see `lanes.rs`); a write is one transaction, run again after a
 //! deadlock. On SQLite there are reading threads and one writing thread, which puts all the writes that wait
 //! into one transaction, each behind a savepoint: a write that fails is rolled back alone, and every write is
 //! answered only after the common commit.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use tokio::sync::oneshot;
 use tracing::{Span, error, warn};
 
-use super::conn::{Access, Conn, ConnSettings};
-use super::error::{is_retryable, may_be_broken};
+use super::conn::{Access, Conn, ConnSettings, LockWait};
+use super::dialect::Dialect;
+use super::error::{has_lost_connection, is_commit_unknown, is_retryable};
 use super::uri::DatabaseUri;
 use crate::domain::{Error, Result};
 
@@ -24,9 +26,6 @@ use crate::domain::{Error, Result};
 const ATTEMPTS: u32 = 8;
 /// The most writes that share one commit on SQLite.
 const GROUP_LIMIT: usize = 256;
-
-/// Work for a database thread that reads, or that runs whole transactions.
-pub(super) type Task = Box<dyn FnOnce(&mut Session) + Send>;
 
 /// A write that can share its transaction with others.
 pub(super) trait GroupedWrite: Send {
@@ -94,47 +93,125 @@ impl<T> Drop for Queue<T> {
     }
 }
 
+/// What the connections of one store have in common.
+pub(super) struct Shared {
+    uri: DatabaseUri,
+    settings: ConnSettings,
+    /// Raised when a connection turned out to be lost or to lead to a server that only reads now: the others may be too.
+    doubt: AtomicU64,
+}
+
+impl Shared {
+    /// Prepares what connections are opened with.
+    pub(super) const fn new(uri: DatabaseUri, settings: ConnSettings) -> Self {
+        Self { uri, settings, doubt: AtomicU64::new(0) }
+    }
+}
+
 /// A database thread's connection, opened when first needed and again after it broke.
 pub(super) struct Session {
-    uri: Arc<DatabaseUri>,
-    settings: Arc<ConnSettings>,
+    shared: Arc<Shared>,
     access: Access,
-    conn: Option<Conn>,
+    open: Option<Open>,
+    wait: LockWait,
+}
+
+struct Open {
+    conn: Conn,
+    since: Instant,
+    used: Instant,
+    doubt: u64,
 }
 
 impl Session {
     /// Prepares a session; nothing is opened yet.
-    pub(super) fn new(uri: &Arc<DatabaseUri>, access: Access, settings: &Arc<ConnSettings>) -> Self {
-        Self { uri: Arc::clone(uri), settings: Arc::clone(settings), access, conn: None }
+    pub(super) const fn new(shared: Arc<Shared>, access: Access) -> Self {
+        Self { shared, access, open: None, wait: LockWait::Brief }
     }
 
-    /// Returns the connection, opening one where there is none.
+    /// Returns a time within which no statement runs over its own.
+    pub(super) fn soon(&self) -> Duration {
+        match self.shared.settings.statement_timeout_ms {
+            0 => Duration::MAX,
+            limit => Duration::from_millis(limit / 2),
+        }
+    }
+
+    /// Prepares one more session of the same kind.
+    pub(super) fn another(&self) -> Self {
+        Self::new(Arc::clone(&self.shared), self.access)
+    }
+
+    /// Changes how long statements wait for locks.
+    pub(super) const fn set_wait(&mut self, wait: LockWait) {
+        self.wait = wait;
+    }
+
+    /// Returns how long statements wait for locks.
+    pub(super) const fn wait(&self) -> LockWait {
+        self.wait
+    }
+
+    /// Says whether there is a connection.
+    pub(super) const fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// Gives the connection up.
+    pub(super) fn close(&mut self) {
+        self.open = None;
+    }
+
+    /// Returns the connection, opening one where there is none or where the old one is in doubt.
+    ///
+    /// # Errors
+    /// `TEMPORARILY_UNAVAILABLE` when the database cannot be reached.
     pub(super) fn conn(&mut self) -> Result<&mut Conn> {
-        let conn = match self.conn.take() {
-            Some(conn) => conn,
-            None => Conn::open(&self.uri, self.access, &self.settings)?,
+        let doubt = self.shared.doubt.load(Ordering::Relaxed);
+        let open = self
+            .open
+            .take()
+            .and_then(|mut open| open.is_usable(doubt, &self.shared.settings).then_some(open));
+        let now = Instant::now();
+        let mut open = match open {
+            Some(open) => open,
+            None => {
+                let conn = Conn::open(&self.shared.uri, self.access, &self.shared.settings)?;
+                Open { conn, since: now, used: now, doubt }
+            }
         };
-        Ok(self.conn.insert(conn))
+        open.used = now;
+        Ok(&mut self.open.insert(open).conn)
     }
 
-    /// Runs `f` outside a transaction, once more on a fresh connection when the old one turns out broken.
+    /// Runs `f` without writing, once more on a fresh connection when the old one turns out broken.
     pub(super) fn read<T>(&mut self, f: &impl Fn(&mut Conn) -> Result<T>) -> Result<T> {
-        self.attempt(|conn| f(conn))
+        let wait = self.wait;
+        self.attempt(|conn| {
+            if conn.needs_transaction() || (wait == LockWait::Long && conn.dialect() == Dialect::Postgres) {
+                // Nothing was written, so that it does not matter how the transaction ends.
+                return in_transaction(conn, wait, f).or_else(Ended::without_commit);
+            }
+            f(conn)
+        })
+    }
+
+    /// Runs `f`, which writes by one statement that may be repeated.
+    pub(super) fn statement<T>(&mut self, f: &impl Fn(&mut Conn) -> Result<T>) -> Result<T> {
+        let wait = self.wait;
+        self.attempt(|conn| {
+            if conn.needs_transaction() || wait == LockWait::Long {
+                return in_transaction(conn, wait, f).map_err(Ended::into_error);
+            }
+            f(conn)
+        })
     }
 
     /// Runs `f` in one transaction, again after deadlocks and on a fresh connection when the old one broke
     /// before the commit.
     pub(super) fn write<T>(&mut self, f: &impl Fn(&mut Conn) -> Result<T>) -> Result<T> {
-        self.attempt(|conn| {
-            conn.batch_execute(conn.dialect().begin())?;
-            match f(conn) {
-                Ok(value) => commit(conn).map(|()| value),
-                Err(e) => {
-                    rollback(conn);
-                    Err(e)
-                }
-            }
-        })
+        let wait = self.wait;
+        self.attempt(|conn| in_transaction(conn, wait, f).map_err(Ended::into_error))
     }
 
     fn attempt<T>(&mut self, f: impl Fn(&mut Conn) -> Result<T>) -> Result<T> {
@@ -142,35 +219,89 @@ impl Session {
         loop {
             let result = self.conn().and_then(&f);
             let Err(e) = result else { return result };
-            let was_broken = may_be_broken(&e) && self.drop_if_broken();
-            if attempt == ATTEMPTS || e.message == COMMIT_UNKNOWN || !(was_broken || is_retryable(&e)) {
+            let was_lost = self.drop_if_lost(&e);
+            if attempt == ATTEMPTS || !(was_lost || is_retryable(&e)) || is_commit_unknown(&e) {
                 return Err(e);
             }
-            warn!(attempt, error = %e, "running a transaction again");
+            warn!(attempt, error = %e, cause = ?e.source, "running a transaction again");
             std::thread::sleep(backoff(attempt));
             attempt += 1;
         }
     }
 
-    /// Drops the connection if it does not answer, and says whether it did so.
-    fn drop_if_broken(&mut self) -> bool {
-        if self.conn.as_mut().is_some_and(Conn::is_alive) {
+    /// Drops the connection if it cannot be used any more, and says whether it did so.
+    fn drop_if_lost(&mut self, error: &Error) -> bool {
+        let Some(open) = &mut self.open else { return false };
+        let is_lost = has_lost_connection(error);
+        if !is_lost && open.conn.is_usable() {
             return false;
         }
-        self.conn = None;
+        if is_lost {
+            self.shared.doubt.fetch_add(1, Ordering::Relaxed);
+        }
+        self.open = None;
         true
     }
 }
 
-const COMMIT_UNKNOWN: &str = "The database did not confirm the commit; try again.";
+/// A connection that was not used for so long is asked whether it is still there: firewalls forget connections silently.
+const IDLE: Duration = Duration::from_secs(5);
+/// How long the answer to that may take.
+const PROBE_PATIENCE: Duration = Duration::from_millis(1500);
 
-/// Commits. An error here leaves open whether the database has committed, so nothing may be repeated
-/// without the client's knowledge.
-fn commit(conn: &mut Conn) -> Result<()> {
-    conn.batch_execute("COMMIT").map_err(|e| {
-        let mapped = Error::from(e);
-        if is_retryable(&mapped) { mapped } else { Error { message: COMMIT_UNKNOWN.into(), ..mapped } }
-    })
+impl Open {
+    /// Says whether the connection can be worked with.
+    fn is_usable(&mut self, doubt: u64, settings: &ConnSettings) -> bool {
+        if settings.recycle.is_some_and(|age| self.since.elapsed() > age) {
+            return false;
+        }
+        if self.doubt == doubt && self.used.elapsed() < IDLE {
+            return true;
+        }
+        self.doubt = doubt;
+        self.conn.answers(PROBE_PATIENCE)
+    }
+}
+
+/// How a transaction failed.
+enum Ended<T> {
+    /// By an error of what ran in it.
+    ByError(Error),
+    /// By its commit; what ran in it gave this.
+    AtCommit(Error, T),
+}
+
+impl<T> Ended<T> {
+    fn into_error(self) -> Error {
+        match self {
+            Self::ByError(e) | Self::AtCommit(e, _) => e,
+        }
+    }
+
+    fn without_commit(self) -> Result<T> {
+        match self {
+            Self::ByError(e) => Err(e),
+            Self::AtCommit(_, value) => Ok(value),
+        }
+    }
+}
+
+fn in_transaction<T>(
+    conn: &mut Conn,
+    wait: LockWait,
+    f: &impl Fn(&mut Conn) -> Result<T>,
+) -> Result<T, Ended<T>> {
+    conn.begin(wait).map_err(|e| Ended::ByError(e.into()))?;
+    match f(conn) {
+        Ok(value) => match conn.commit() {
+            Ok(()) => Ok(value),
+            Err(e) => Err(Ended::AtCommit(e, value)),
+        },
+        Err(e) => {
+            rollback(conn);
+            Err(Ended::ByError(e))
+        }
+    }
 }
 
 /// Undoes the open transaction. A failure here is a broken connection, which the next use finds out.
@@ -186,17 +317,6 @@ fn backoff(attempt: u32) -> Duration {
     Duration::from_millis(rand::random_range(ceiling / 2..=ceiling))
 }
 
-/// The body of a thread that runs tasks.
-pub(super) fn run_tasks(mut session: Session, tasks: &Receiver<Task>) {
-    while let Ok(task) = tasks.recv() {
-        if catch_unwind(AssertUnwindSafe(|| task(&mut session))).is_err() {
-            error!("a database task panicked");
-            // Whatever transaction it had open ends with the connection.
-            session.conn = None;
-        }
-    }
-}
-
 /// The body of SQLite's writing thread.
 pub(super) fn run_groups(mut session: Session, writes: &Receiver<Box<dyn GroupedWrite>>) {
     let mut group = Vec::new();
@@ -205,11 +325,11 @@ pub(super) fn run_groups(mut session: Session, writes: &Receiver<Box<dyn Grouped
         group.extend(writes.try_iter().take(GROUP_LIMIT - 1));
         let outcome = catch_unwind(AssertUnwindSafe(|| run_group(&mut session, &mut group)));
         let commit = outcome.unwrap_or_else(|_panic| {
-            session.conn = None;
+            session.close();
             Err(Error::internal("a write panicked"))
         });
-        if commit.is_err() {
-            session.drop_if_broken();
+        if let Err(e) = &commit {
+            session.drop_if_lost(e);
         }
         for write in group.drain(..) {
             write.finish(commit.as_ref().map(|_ok| ()).map_err(copy_of));
@@ -219,7 +339,7 @@ pub(super) fn run_groups(mut session: Session, writes: &Receiver<Box<dyn Grouped
 
 fn run_group(session: &mut Session, group: &mut [Box<dyn GroupedWrite>]) -> Result<()> {
     let conn = session.conn()?;
-    conn.batch_execute(conn.dialect().begin())?;
+    conn.begin(LockWait::Brief)?;
     let alone = group.len() == 1;
     for write in group {
         if !alone {
@@ -236,7 +356,7 @@ fn run_group(session: &mut Session, group: &mut [Box<dyn GroupedWrite>]) -> Resu
             (false, false) => conn.batch_execute("ROLLBACK TO one; RELEASE one")?,
         }
     }
-    let result = commit(conn);
+    let result = conn.commit();
     if result.is_err() {
         rollback(conn);
     }

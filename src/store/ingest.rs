@@ -4,18 +4,22 @@
 //!
 //! On SQLite the writing thread does this for every kind of write (see `doors.rs`).
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
 use tokio::sync::oneshot;
 use tracing::{Span, warn};
 
-use super::conn::{Access, Conn, ConnSettings};
-use super::doors::{Queue, Session};
+use super::conn::{Access, Conn, LockWait};
+use super::doors::{Queue, Session, Shared};
+use super::error::{Fault, fault};
+use super::lanes::{Entrance, Lane, Lanes, Progress, Work};
 use super::runs::create::{NewRun, create_runs};
 use super::runs::log::{Verdict, has_only_metrics, log_batches, log_metrics_only};
 use super::traces::spans::log_spans_of_each;
-use super::uri::DatabaseUri;
 use super::{Store, gone};
 use crate::domain::run::NewBatch;
 use crate::domain::trace::span::NewSpans;
@@ -34,6 +38,8 @@ pub(super) trait Logged: Send + Sized + 'static {
 
     /// Returns how many rows it brings.
     fn rows(&self) -> usize;
+    /// Returns the ids of the runs, traces or experiments whose rows it locks.
+    fn subjects(&self) -> Vec<&str>;
     /// Writes what several requests bring and returns what became of each.
     fn write(session: &mut Session, all: &[&Self]) -> Result<Vec<Result<Self::Answer>>>;
 }
@@ -45,17 +51,27 @@ pub(super) struct Waiting<W: Logged> {
     span: Span,
 }
 
+impl<W: Logged> Waiting<W> {
+    fn answer(self, verdict: Result<W::Answer>) {
+        let _entered = self.span.enter();
+        // The caller may have hung up.
+        drop(self.reply.send(verdict));
+    }
+}
+
 /// Starts the thread that writes one kind of what is logged.
 pub(super) fn start<W: Logged>(
-    uri: &Arc<DatabaseUri>,
-    settings: &Arc<ConnSettings>,
+    shared: &Arc<Shared>,
+    lanes: &Lanes,
     capacity: usize,
 ) -> Result<Queue<Waiting<W>>> {
-    let (uri, settings) = (Arc::clone(uri), Arc::clone(settings));
+    let (shared, lanes) = (Arc::clone(shared), lanes.entrance());
     Queue::start("ingest", 1, capacity, move |queue| {
-        let mut session = Session::new(&uri, Access::Log, &settings);
+        let session = Session::new(Arc::clone(&shared), Access::Log);
+        let mut writer =
+            Writer { session, lanes: lanes.clone(), blocked: Arc::default(), connecting: None, tried: None };
         while let Some(group) = next_group(queue) {
-            write_group(&mut session, group);
+            writer.write(group);
         }
     })
 }
@@ -111,8 +127,12 @@ impl Logged for NewRun {
         1
     }
 
+    fn subjects(&self) -> Vec<&str> {
+        vec![self.experiment()]
+    }
+
     fn write(session: &mut Session, all: &[&Self]) -> Result<Vec<Result<Run>>> {
-        session.read(&|conn: &mut Conn| create_runs(conn, all))
+        session.statement(&|conn: &mut Conn| create_runs(conn, all))
     }
 }
 
@@ -123,9 +143,13 @@ impl Logged for NewBatch {
         self.metrics.len()
     }
 
+    fn subjects(&self) -> Vec<&str> {
+        vec![&self.run_id]
+    }
+
     fn write(session: &mut Session, all: &[&Self]) -> Result<Vec<Verdict>> {
         if all.iter().all(|b| has_only_metrics(b)) {
-            return session.read(&|conn: &mut Conn| log_metrics_only(conn, all));
+            return session.statement(&|conn: &mut Conn| log_metrics_only(conn, all));
         }
         session.write(&|conn: &mut Conn| log_batches(conn, all))
     }
@@ -136,6 +160,10 @@ impl Logged for NewSpans {
 
     fn rows(&self) -> usize {
         self.len()
+    }
+
+    fn subjects(&self) -> Vec<&str> {
+        self.trace_ids()
     }
 
     fn write(session: &mut Session, all: &[&Self]) -> Result<Vec<Verdict>> {
@@ -169,24 +197,155 @@ fn next_group<W: Logged>(queue: &Receiver<Waiting<W>>) -> Option<Vec<Waiting<W>>
     Some(group)
 }
 
-fn write_group<W: Logged>(session: &mut Session, group: Vec<Waiting<W>>) {
-    let all: Vec<&W> = group.iter().map(|w| &w.work).collect();
-    let verdicts = match W::write(session, &all) {
-        Ok(verdicts) => verdicts,
-        // The database is away: that is true of every request.
-        Err(e) if e.code == ErrorCode::TemporarilyUnavailable || group.len() == 1 => {
-            same_for_all(e, group.len())
+/// The subjects of requests that wait alone for a lock, and how many requests of each do.
+type Blocked = Arc<Mutex<HashMap<String, usize>>>;
+
+fn lock(blocked: &Blocked) -> MutexGuard<'_, HashMap<String, usize>> {
+    blocked.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Writes groups. Requests whose rows somebody else has locked leave their group: they wait on the connections of the other
+/// database threads, and so does whatever else concerns the same runs, until they are through.
+struct Writer {
+    session: Session,
+    lanes: Entrance,
+    blocked: Blocked,
+    /// A connection that is being opened.
+    connecting: Option<JoinHandle<Session>>,
+    /// When that was last in vain.
+    tried: Option<Instant>,
+}
+
+/// How long nothing is tried after that.
+const PAUSE: Duration = Duration::from_secs(5);
+
+impl Writer {
+    fn write<W: Logged>(&mut self, group: Vec<Waiting<W>>) {
+        if self.lanes.is_connected() && !self.connects() {
+            // The database takes no more connections.
+            return group.into_iter().for_each(|one| self.hand_on(Lane::Point, one));
         }
-        // One request poisons the group in a way that was not foreseen: each for itself.
-        Err(e) => {
-            warn!(error = %e, cause = ?e.source, requests = group.len(), "writing a group's requests one by one");
-            all.iter().map(|work| write_alone(session, *work)).collect()
+        let (blocked, group): (Vec<_>, Vec<_>) = {
+            let blocked = lock(&self.blocked);
+            let is_blocked = |one: &Waiting<W>| one.work.subjects().iter().any(|s| blocked.contains_key(*s));
+            if blocked.is_empty() { (vec![], group) } else { group.into_iter().partition(is_blocked) }
+        };
+        blocked.into_iter().for_each(|one| self.hand_on(Lane::Blocked, one));
+        if !group.is_empty() {
+            self.write_together(group);
         }
-    };
-    for (waiting, verdict) in group.into_iter().zip(verdicts) {
-        let _entered = waiting.span.enter();
-        // The caller may have hung up.
-        drop(waiting.reply.send(verdict));
+    }
+
+    /// Says whether there is a connection. While others have one, this thread opens its own beside the work: a database
+    /// that takes no more connections may take seconds to say so.
+    fn connects(&mut self) -> bool {
+        if self.session.is_open() {
+            return true;
+        }
+        match self.connecting.take() {
+            Some(connecting) if !connecting.is_finished() => self.connecting = Some(connecting),
+            Some(connecting) => match connecting.join() {
+                Ok(session) if session.is_open() => self.session = session,
+                _ => self.tried = Some(Instant::now()),
+            },
+            None if self.tried.is_none_or(|tried| tried.elapsed() > PAUSE) => {
+                let mut session = self.session.another();
+                let connect = move || {
+                    drop(session.conn().map(|_conn| ()));
+                    session
+                };
+                self.connecting = std::thread::Builder::new().name("connect".into()).spawn(connect).ok();
+            }
+            None => {}
+        }
+        self.session.is_open()
+    }
+
+    fn write_together<W: Logged>(&mut self, mut group: Vec<Waiting<W>>) {
+        let all: Vec<&W> = group.iter().map(|w| &w.work).collect();
+        let verdicts = match W::write(&mut self.session, &all) {
+            Ok(verdicts) => verdicts,
+            Err(e) if fault(&e) == Some(Fault::Locked) => {
+                // Whose rows are locked is found by halves.
+                if group.len() == 1 {
+                    return group.into_iter().for_each(|one| self.hand_on(Lane::Blocked, one));
+                }
+                let rest = group.split_off(group.len() / 2);
+                self.write_together(group);
+                return self.write(rest);
+            }
+            // The database is away: that is true of every request.
+            Err(e) if e.code == ErrorCode::TemporarilyUnavailable || group.len() == 1 => {
+                same_for_all(e, group.len())
+            }
+            // One request poisons the group in a way that was not foreseen: each for itself.
+            Err(e) => {
+                warn!(error = %e, cause = ?e.source, requests = group.len(), "writing a group's requests one by one");
+                all.iter().map(|work| write_alone(&mut self.session, *work)).collect()
+            }
+        };
+        for (waiting, verdict) in group.into_iter().zip(verdicts) {
+            waiting.answer(verdict);
+        }
+    }
+
+    /// Has a request written by another database thread.
+    fn hand_on<W: Logged>(&self, lane: Lane, waiting: Waiting<W>) {
+        let mut subjects: Vec<String> = Vec::new();
+        if lane == Lane::Blocked {
+            subjects.extend(waiting.work.subjects().into_iter().map(str::to_owned));
+            let mut blocked = lock(&self.blocked);
+            for subject in &subjects {
+                *blocked.entry(subject.clone()).or_default() += 1;
+            }
+        }
+        let alone = Alone { waiting: Some(waiting), subjects, blocked: Arc::clone(&self.blocked) };
+        self.lanes.submit(lane, Box::new(alone));
+    }
+}
+
+/// A request that is written without its neighbours.
+struct Alone<W: Logged> {
+    waiting: Option<Waiting<W>>,
+    subjects: Vec<String>,
+    blocked: Blocked,
+}
+
+impl<W: Logged> Work for Alone<W> {
+    fn run(&mut self, session: &mut Session) -> Progress {
+        let Some(waiting) = &self.waiting else { return Progress::Done };
+        let verdict = write_alone(session, &waiting.work);
+        if session.wait() == LockWait::Brief && verdict.as_ref().err().and_then(fault) == Some(Fault::Locked)
+        {
+            return Progress::Blocked;
+        }
+        if let Some(waiting) = self.waiting.take() {
+            waiting.answer(verdict);
+        }
+        Progress::Done
+    }
+
+    fn refuse(mut self: Box<Self>, error: Error) {
+        if let Some(waiting) = self.waiting.take() {
+            waiting.answer(Err(error));
+        }
+    }
+
+    fn is_wanted(&self) -> bool {
+        // What is logged is written whether or not its client still waits.
+        self.waiting.is_some()
+    }
+}
+
+impl<W: Logged> Drop for Alone<W> {
+    fn drop(&mut self) {
+        let mut blocked = lock(&self.blocked);
+        for subject in &self.subjects {
+            if let Some(count) = blocked.get_mut(subject) {
+                *count -= 1;
+            }
+        }
+        blocked.retain(|_subject, count| *count > 0);
     }
 }
 

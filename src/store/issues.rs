@@ -71,7 +71,7 @@ impl Store {
         let experiment = r.experiment_id.as_deref().filter(|id| !id.is_empty()).map(parse_id).transpose()?;
         let predicates = crate::search::issues::parse(r.filter_string())?;
         let counts_traces = r.include_trace_count();
-        self.read(move |conn| {
+        self.scan(move |conn| {
             let statement =
                 search_statement(conn.dialect(), experiment, &predicates, counts_traces, limit, offset);
             let mut rows: Vec<(IssueRow, i64)> = each!(conn, c => statement.load(c))?;

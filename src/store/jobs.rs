@@ -33,7 +33,7 @@ impl Store {
     /// Upstream: `SqlAlchemyJobStore.list_jobs`.
     pub async fn search_jobs(&self, query: JobQuery) -> Result<Vec<Job>> {
         let statuses = query.statuses()?;
-        self.read(move |conn| {
+        self.scan(move |conn| {
             macro_rules! rows {
                 ($c:ident) => {{
                     let mut rows = jobs::table

@@ -12,7 +12,7 @@ use tracing::{info, warn};
 
 use super::conn::{Access, Conn, ConnSettings};
 use super::dialect::Dialect;
-use super::error::{is_retryable, is_unique_violation};
+use super::error::{is_forbidden, is_retryable, is_unique_violation};
 use super::schema::experiments;
 use super::uri::DatabaseUri;
 use super::{Store, each};
@@ -183,7 +183,7 @@ pub fn upgrade(uri: &DatabaseUri) -> Result<Outcome> {
             info!("the schema of {uri} is at MLflow 3.17.2's revision {STOCK_REVISION}");
             Ok(outcome)
         }
-        Err(error) if before == Found::Stock && is_forbidden(&error) => {
+        Err(error) if before == Found::Stock && error.code == ErrorCode::PermissionDenied => {
             warn!(
                 "the database refuses our table and index, without which webhooks are told nothing and listings of \
                  runs are slower: {error}"
@@ -268,7 +268,7 @@ fn names(conn: &mut Conn, sql: &str) -> Result<HashSet<String>> {
 
 /// Opens a connection without a limit on a statement's time.
 fn connect(uri: &DatabaseUri, access: Access) -> Result<Conn> {
-    let settings = ConnSettings { statement_timeout_ms: 0, ..ConnSettings::default() };
+    let settings = ConnSettings { statement_timeout_ms: 0, lock_timeout_ms: 0, ..ConnSettings::default() };
     let deadline = Instant::now() + OPEN_PATIENCE;
     loop {
         match Conn::open(uri, access, &settings) {
@@ -321,12 +321,14 @@ fn unversioned() -> Error {
 
 fn failed(migration: &Migration, error: diesel::result::Error) -> Error {
     let message = format!("The schema could not be made (migration {}): {error}", migration.name);
-    Error::new(Error::from(error).code, message.clone()).with_source(message)
-}
-
-/// Says whether the database's user may not do this. diesel hands over no SQLSTATE, only the text.
-fn is_forbidden(error: &Error) -> bool {
-    ["permission denied", "must be owner"].iter().any(|text| error.message.contains(text))
+    let is_forbidden = is_forbidden(&error);
+    let mut failure = Error::from(error);
+    failure.message = message;
+    // An operator's to mend, and not worth a second try.
+    if is_forbidden {
+        failure.code = ErrorCode::PermissionDenied
+    }
+    failure
 }
 
 impl Store {

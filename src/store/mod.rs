@@ -3,6 +3,7 @@
 //! the tables; `dialect.rs` what the two databases say differently; `doors.rs` the threads.
 
 mod bulk;
+mod calls;
 pub mod conn;
 mod datasets;
 pub mod dialect;
@@ -16,9 +17,11 @@ mod ingest;
 mod issues;
 mod jobs;
 mod label_schemas;
+mod lanes;
 pub mod logged_models;
 pub mod mcp;
 pub mod migrate;
+mod postgres;
 mod predicate;
 mod registry;
 mod review_queues;
@@ -37,16 +40,17 @@ use std::sync::Arc;
 
 use crossbeam_channel::Receiver;
 use tokio::sync::{Notify, oneshot};
-use tracing::Span;
 
 use crate::domain::run::NewBatch;
 use crate::domain::trace::span::NewSpans;
 use crate::domain::webhook::fernet::FernetKey;
 use crate::domain::{Error, Result};
 pub use crate::each;
+use calls::{Call, Kind};
 use conn::{Access, Conn, ConnSettings};
 use dialect::Dialect;
-use doors::{GroupedWrite, Pending, Queue, Session, Task, run_groups, run_tasks};
+use doors::{GroupedWrite, Pending, Queue, Session, Shared, run_groups};
+use lanes::{Lane, Lanes, Sizes};
 use runs::create::NewRun;
 use uri::DatabaseUri;
 
@@ -80,7 +84,6 @@ pub struct Store {
     dialect: Dialect,
     /// Below which experiments keep their artifacts: a URI.
     artifact_root: String,
-    tasks: Queue<Task>,
     /// Only on SQLite, which has one writer.
     writes: Option<Queue<Box<dyn GroupedWrite>>>,
     /// Only on PostgreSQL: new runs.
@@ -89,6 +92,8 @@ pub struct Store {
     ingest: Option<Queue<ingest::Waiting<NewBatch>>>,
     /// Only on PostgreSQL: spans.
     span_ingest: Option<Queue<ingest::Waiting<NewSpans>>>,
+    /// After the queues above, whose threads hand work on to these.
+    lanes: Lanes,
     /// Histories that clients read page by page.
     ahead: runs::metrics::ahead::Ahead,
     webhook_key: FernetKey,
@@ -102,35 +107,34 @@ impl Store {
     /// see `migrate.rs`.
     pub fn open(uri: DatabaseUri, artifact_root: String, settings: &StoreSettings) -> Result<Self> {
         let dialect = uri.dialect();
-        let (uri, conn) = (Arc::new(uri), Arc::new(settings.conn.clone()));
+        let shared = Arc::new(Shared::new(uri, settings.conn.clone()));
+        let access = if dialect == Dialect::Sqlite { Access::Read } else { Access::Write };
+        let lanes = Lanes::start(sizes(dialect, settings), || Session::new(Arc::clone(&shared), access))?;
         let (run_ingest, ingest, span_ingest) = match dialect {
             Dialect::Postgres => (
-                Some(ingest::start(&uri, &conn, settings.queue)?),
-                Some(ingest::start(&uri, &conn, settings.queue)?),
-                Some(ingest::start(&uri, &conn, settings.queue)?),
+                Some(ingest::start(&shared, &lanes, settings.queue)?),
+                Some(ingest::start(&shared, &lanes, settings.queue)?),
+                Some(ingest::start(&shared, &lanes, settings.queue)?),
             ),
             Dialect::Sqlite => (None, None, None),
         };
-        let session = move |access| Session::new(&uri, access, &conn);
         let writes = match dialect {
             Dialect::Postgres => None,
             Dialect::Sqlite => {
-                let session = session.clone();
-                let body = move |queue: &Receiver<_>| run_groups(session(Access::Write), queue);
+                let body = move |queue: &Receiver<_>| {
+                    run_groups(Session::new(Arc::clone(&shared), Access::Write), queue);
+                };
                 Some(Queue::start("sqlite-writer", 1, settings.queue, body)?)
             }
         };
-        let access = if writes.is_some() { Access::Read } else { Access::Write };
-        let body = move |queue: &Receiver<_>| run_tasks(session(access), queue);
-        let tasks = Queue::start("database", settings.threads, settings.queue, body)?;
         Ok(Self {
             dialect,
             artifact_root,
-            tasks,
             writes,
             run_ingest,
             ingest,
             span_ingest,
+            lanes,
             ahead: runs::metrics::ahead::Ahead::default(),
             webhook_key: settings.webhook_key.clone().unwrap_or_else(FernetKey::random),
             keeps_deliveries: settings.keeps_deliveries,
@@ -145,15 +149,15 @@ impl Store {
 
     /// Returns how many pieces of work wait for a database thread.
     pub fn queue_length(&self) -> usize {
-        self.tasks.len()
+        self.lanes.len()
             + self.writes.as_ref().map_or(0, Queue::len)
             + self.run_ingest.as_ref().map_or(0, Queue::len)
             + self.ingest.as_ref().map_or(0, Queue::len)
             + self.span_ingest.as_ref().map_or(0, Queue::len)
     }
 
-    /// Runs `f` on a reading connection, outside a transaction. `f` may run more than once: after the
-    /// connection was lost it runs again on a fresh one.
+    /// Runs `f`, which looks up by key, on a reading connection, outside a transaction. `f` may run more than once:
+    /// after the connection was lost it runs again on a fresh one. What a client that hung up asked for is ended.
     ///
     /// # Errors
     /// Those of `f`; `TEMPORARILY_UNAVAILABLE` when the queue is full or the database away.
@@ -162,7 +166,19 @@ impl Store {
         T: Send + 'static,
         F: Fn(&mut Conn) -> Result<T> + Send + 'static,
     {
-        self.run(move |session| session.read(&f)).await
+        self.run(Lane::Point, Kind::Read, f).await
+    }
+
+    /// Runs `f`, which may read much, as [`Store::read`] does, but never so many at once that look-ups wait for them.
+    ///
+    /// # Errors
+    /// As for [`Store::read`].
+    pub async fn scan<T, F>(&self, f: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Fn(&mut Conn) -> Result<T> + Send + 'static,
+    {
+        self.run(Lane::Scan, Kind::Read, f).await
     }
 
     /// Runs `f` in one transaction and returns after its commit: all of it happened, or nothing. `f` may run
@@ -176,28 +192,34 @@ impl Store {
         T: Send + 'static,
         F: Fn(&mut Conn) -> Result<T> + Send + 'static,
     {
-        let Some(writes) = &self.writes else { return self.run(move |session| session.write(&f)).await };
+        let Some(writes) = &self.writes else { return self.run(Lane::Point, Kind::Write, f).await };
         let (pending, answer) = Pending::new(f);
         writes.submit(Box::new(pending))?;
         answer.await.map_err(gone)?
     }
 
-    async fn run<T, F>(&self, work: F) -> Result<T>
+    async fn run<T, F>(&self, lane: Lane, kind: Kind, f: F) -> Result<T>
     where
         T: Send + 'static,
-        F: FnOnce(&mut Session) -> Result<T> + Send + 'static,
+        F: Fn(&mut Conn) -> Result<T> + Send + 'static,
     {
-        let (reply, answer) = oneshot::channel();
-        let span = Span::current();
-        self.tasks.submit(Box::new(move |session| {
-            let _entered = span.enter();
-            // A client that hung up while its request waited needs no answer.
-            if !reply.is_closed() {
-                drop(reply.send(work(session)));
-            }
-        }))?;
-        answer.await.map_err(gone)?
+        let (call, answer, hold) = Call::new(kind, f);
+        self.lanes.submit(lane, Box::new(call))?;
+        let result = answer.await.map_err(gone)?;
+        hold.release();
+        result
     }
+}
+
+/// Scans of SQLite run on this machine's processors, those of PostgreSQL elsewhere.
+fn sizes(dialect: Dialect, settings: &StoreSettings) -> Sizes {
+    let threads = settings.threads.max(1);
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let scans = match dialect {
+        Dialect::Postgres => threads / 2,
+        Dialect::Sqlite => processors.max(2).min(threads / 2),
+    };
+    Sizes { threads, scans: scans.max(1), blocked: (threads / 4).max(1), queue: settings.queue }
 }
 
 /// The error of a caller whose database thread ended without an answer: it panicked.

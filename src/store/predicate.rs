@@ -10,9 +10,10 @@ use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::serialize::ToSql;
 use diesel::sql_types::{BigInt, Double, HasSqlType, Integer, Text};
 use diesel::sqlite::Sqlite;
-use diesel::{PgConnection, QueryResult, RunQueryDsl, SqliteConnection};
+use diesel::{QueryResult, RunQueryDsl, SqliteConnection};
 
 use super::dialect::Dialect;
+use super::postgres::PgConn;
 use crate::proto::ViewType;
 use crate::search::{Direction, KeyTest, ListTest, Membership, Number, NumberOp, TextOp, TextTest};
 
@@ -324,5 +325,5 @@ impl<ST> Query for Search<ST> {
     type SqlType = ST;
 }
 
-impl<ST> RunQueryDsl<PgConnection> for Search<ST> {}
+impl<ST> RunQueryDsl<PgConn> for Search<ST> {}
 impl<ST> RunQueryDsl<SqliteConnection> for Search<ST> {}

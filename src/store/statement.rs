@@ -9,8 +9,10 @@ use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::serialize::ToSql;
 use diesel::sql_types::{Array, BigInt, Bool, Double, HasSqlType, Integer, Nullable, Text};
 use diesel::sqlite::Sqlite;
-use diesel::{PgConnection, QueryResult, RunQueryDsl, SqliteConnection};
+use diesel::{QueryResult, RunQueryDsl, SqliteConnection};
 use serde_json::Value;
+
+use super::postgres::PgConn;
 
 /// A value for a `?` in a statement's text.
 #[derive(Debug, Clone, Copy)]
@@ -137,5 +139,5 @@ impl<ST> Query for Statement<'_, ST> {
     type SqlType = ST;
 }
 
-impl<ST> RunQueryDsl<PgConnection> for Statement<'_, ST> {}
+impl<ST> RunQueryDsl<PgConn> for Statement<'_, ST> {}
 impl<ST> RunQueryDsl<SqliteConnection> for Statement<'_, ST> {}

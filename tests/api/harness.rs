@@ -6,11 +6,11 @@ use actix_web::dev::{Service, ServiceResponse};
 use actix_web::http::{Method, StatusCode, header};
 use actix_web::test::{TestRequest, init_service, read_body};
 use actix_web::web::Data;
-use diesel::connection::SimpleConnection;
-use diesel::{Connection, PgConnection};
 use ferroflow::api::state::AppState;
 use ferroflow::config::{Config, StoreUri};
 use ferroflow::server::{build_app, open_state};
+use ferroflow::store::conn::{Access, Conn, ConnSettings};
+use ferroflow::store::uri::DatabaseUri;
 use serde_json::Value;
 
 /// A running application over a database of its own.
@@ -112,7 +112,8 @@ pub(crate) fn on_each_database_with<F: Future<Output = ()>>(
     let Ok(url) = std::env::var("TEST_DATABASE_URL") else { return };
     let schema = format!("api_{}", uuid::Uuid::new_v4().simple());
     let execute = |sql: String| {
-        PgConnection::establish(&url).unwrap().batch_execute(&sql).unwrap();
+        let uri = DatabaseUri::parse(&url).unwrap();
+        Conn::open(&uri, Access::Write, &ConnSettings::default()).unwrap().batch_execute(&sql).unwrap();
     };
     execute(format!("CREATE SCHEMA {schema}"));
     let separator = if url.contains('?') { '&' } else { '?' };

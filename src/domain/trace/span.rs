@@ -126,6 +126,11 @@ pub struct NewSpans {
 }
 
 impl NewSpans {
+    /// Returns the ids of the traces, in their order.
+    pub fn trace_ids(&self) -> Vec<&str> {
+        self.traces.iter().map(|trace| trace.trace_id.as_str()).collect()
+    }
+
     /// Converts the spans of a request.
     pub fn convert(
         experiment_id: i32,

@@ -39,7 +39,7 @@ impl Store {
         size: i64,
         start: PageStart,
     ) -> Result<(Vec<Record>, Option<String>)> {
-        self.read(move |conn| {
+        self.scan(move |conn| {
             let mut rows = load_page(conn, &id, size, &start)?;
             let size = usize::try_from(size).unwrap_or(usize::MAX);
             let has_more = rows.len() > size;

@@ -28,7 +28,7 @@ impl Store {
         let limit = page_size(r.max_results())?;
         let offset = parse_offset_token(r.page_token.as_deref())?;
         let query = EvaluationDatasetQuery::parse(r.filter_string(), &r.order_by)?;
-        self.read(move |conn| {
+        self.scan(move |conn| {
             let statement = search_statement(conn.dialect(), &query, &r.experiment_ids, limit, offset);
             let mut rows: Vec<DatasetRow> = each!(conn, c => statement.load(c))?;
             let size = usize::try_from(limit).unwrap_or(usize::MAX);

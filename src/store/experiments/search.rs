@@ -40,7 +40,7 @@ impl Store {
         request: SearchExperiments,
     ) -> Result<search_experiments::Response> {
         let search = ExperimentSearch::new(&request)?;
-        self.read(move |conn| search.run(conn)).await
+        self.scan(move |conn| search.run(conn)).await
     }
 }
 

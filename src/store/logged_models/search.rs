@@ -41,7 +41,7 @@ impl Store {
         page: LoggedModelPage,
         query: LoggedModelQuery,
     ) -> Result<search_logged_models::Response> {
-        self.read(move |conn| search_in(conn, &page, &query)).await
+        self.scan(move |conn| search_in(conn, &page, &query)).await
     }
 }
 

@@ -47,7 +47,7 @@ impl Store {
         let limit = max_models(r.max_results())?;
         let query = RegisteredModelQuery::parse(r.filter(), &r.order_by)?;
         let offset = parse_offset_token(r.page_token.as_deref())?;
-        self.read(move |conn| {
+        self.scan(move |conn| {
             let statement = models_statement(conn.dialect(), &query, limit, offset);
             let mut rows: Vec<ModelRow> = each!(conn, c => statement.load(c))?;
             let next_page_token = cut_page(&mut rows, limit, offset);
@@ -73,7 +73,7 @@ impl Store {
         let limit = max_versions(r.max_results())?;
         let query = ModelVersionQuery::parse(r.filter(), &r.order_by)?;
         let offset = parse_offset_token(r.page_token.as_deref())?;
-        self.read(move |conn| {
+        self.scan(move |conn| {
             let mut statement = versions_statement(conn.dialect(), &query);
             statement.page(limit + 1, offset);
             let mut rows: Vec<VersionRow> = each!(conn, c => statement.load(c))?;
@@ -95,7 +95,7 @@ impl Store {
     ) -> Result<HashMap<String, Vec<ModelVersion>>> {
         let queries: Vec<_> =
             run_ids.chunks(RUNS_PER_STATEMENT).map(|ids| ModelVersionQuery::of_runs(ids.to_vec())).collect();
-        self.read(move |conn| {
+        self.scan(move |conn| {
             let mut versions: HashMap<String, Vec<ModelVersion>> = HashMap::new();
             for query in &queries {
                 let statement = versions_statement(conn.dialect(), query);

@@ -36,6 +36,11 @@ impl NewRun {
         Ok(Self { id: uuid::Uuid::new_v4().simple().to_string(), experiment_id, request })
     }
 
+    /// Returns the id of the experiment, as the client wrote it.
+    pub(in crate::store) fn experiment(&self) -> &str {
+        self.request.experiment_id()
+    }
+
     /// Returns the row and the tags to store in an experiment with this stage and location.
     fn rows(&self, stage: &str, location: &str) -> Result<(RunRow, Vec<RunTag>)> {
         let request = &self.request;

@@ -8,7 +8,6 @@
 
 use std::collections::BTreeSet;
 
-use diesel::pg::PgRowByRowLoadingMode;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Double, Text};
 
@@ -16,6 +15,7 @@ use crate::domain::Result;
 use crate::domain::page::offset_token;
 use crate::store::Store;
 use crate::store::conn::Conn;
+use crate::store::postgres::RowByRow;
 use crate::store::statement::{Bind, statement};
 
 /// A value of a metric, as it was logged.
@@ -91,7 +91,7 @@ impl Store {
         offset: usize,
     ) -> Result<HistoryPage> {
         let Some(limit) = limit else {
-            let points = self.read(move |conn| history(conn, &run_id, &key, usize::MAX, offset)).await?;
+            let points = self.scan(move |conn| history(conn, &run_id, &key, usize::MAX, offset)).await?;
             return Ok(HistoryPage::new(points, None));
         };
         if let Some(page) = self.ahead.page(&run_id, &key, offset, limit) {
@@ -100,7 +100,7 @@ impl Store {
         // One more than asked for shows whether there is a next page.
         let fetched = limit.saturating_add(1).saturating_add(self.ahead.room(&run_id, &key, offset, limit));
         let (run, metric) = (run_id.clone(), key.clone());
-        let mut points = self.read(move |conn| history(conn, &run, &metric, fetched, offset)).await?;
+        let mut points = self.scan(move |conn| history(conn, &run, &metric, fetched, offset)).await?;
         if points.len() <= limit {
             return Ok(HistoryPage::new(points, None));
         }
@@ -119,7 +119,7 @@ impl Store {
         key: String,
         limit: i64,
     ) -> Result<Vec<History>> {
-        self.read(move |conn| get_metric_history_bulk_in(conn, &run_ids, &key, limit)).await
+        self.scan(move |conn| get_metric_history_bulk_in(conn, &run_ids, &key, limit)).await
     }
 
     /// Returns for each of `run_ids`, in their order, points that are evenly spread over the metric's history,
@@ -134,7 +134,7 @@ impl Store {
         run_ids: Vec<String>,
         query: SampleQuery,
     ) -> Result<Vec<History>> {
-        self.read(move |conn| samples::sample_metric_history_in(conn, &run_ids, &query)).await
+        self.scan(move |conn| samples::sample_metric_history_in(conn, &run_ids, &query)).await
     }
 }
 
@@ -144,7 +144,7 @@ fn history(conn: &mut Conn, run_id: &str, key: &str, limit: usize, offset: usize
     Ok(match conn {
         // Row by row, as libpq would hold the whole answer in several times the memory of the points.
         Conn::Pg(c) => statement::<PointSql>(PG_HISTORY, &binds)
-            .load_iter::<Point, PgRowByRowLoadingMode>(c)?
+            .load_iter::<Point, RowByRow>(c)?
             .collect::<QueryResult<_>>(),
         Conn::Sqlite(c) => statement::<PointSql>(SQLITE_HISTORY, &binds).load(c),
     }?)

@@ -60,7 +60,7 @@ impl Store {
     /// `INVALID_PARAMETER_VALUE` for a bad filter, order, limit, page token or experiment id.
     pub async fn search_runs(&self, request: SearchRuns) -> Result<search_runs::Response> {
         let search = RunSearch::new(&request)?;
-        self.read(move |conn| search.run(conn)).await
+        self.scan(move |conn| search.run(conn)).await
     }
 }
 

@@ -48,7 +48,7 @@ impl Store {
     ///
     /// Upstream: `SqlAlchemyStore.calculate_trace_filter_correlation`.
     pub async fn count_trace_correlation(&self, correlation: TraceCorrelation) -> Result<Counts> {
-        self.read(move |conn| {
+        self.scan(move |conn| {
             let search = statement(conn.dialect(), &correlation);
             let (total, first, second, joint) = each!(conn, c => search.get_result(c))?;
             Ok(Counts { total, first, second, joint })

@@ -30,7 +30,7 @@ impl Store {
         experiments: Option<Vec<i32>>,
     ) -> Result<Vec<StoredTrace>> {
         keep_last(&mut ids);
-        self.read(move |conn| {
+        self.scan(move |conn| {
             let mut infos = load_infos(conn, &ids)?;
             if let Some(experiments) = &experiments {
                 infos.retain(|info| super::info::is_of(info, experiments));

@@ -36,7 +36,7 @@ impl Store {
     ///
     /// Upstream: `SqlAlchemyStore.query_trace_metrics`, without the opt-in tables of daily sums.
     pub async fn query_trace_metrics(&self, query: MetricQuery) -> Result<query_trace_metrics::Response> {
-        self.read(move |conn| {
+        self.scan(move |conn| {
             let search = statement(conn.dialect(), &query);
             let groups: Vec<Group> = each!(conn, c => search.load(c))?;
             let data_points = groups.into_iter().filter_map(|group| group.into_point(&query)).collect();

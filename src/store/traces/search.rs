@@ -111,7 +111,7 @@ impl Store {
     /// # Errors
     /// `BAD_REQUEST` for a regular expression that PostgreSQL cannot read.
     pub async fn search_traces(&self, search: TraceSearch) -> Result<TracePage> {
-        self.read(move |conn| search.run(conn)).await
+        self.scan(move |conn| search.run(conn)).await
     }
 }
 
