@@ -5,9 +5,9 @@ need_build_packages
 say "cargo fmt"
 cargo fmt --all -- --check
 say "cargo clippy"
-cargo clippy --locked --all-targets -- -D warnings
+cargo clippy --locked --workspace --all-targets -- -D warnings
 say "cargo doc"
-RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items
 for tool in deny machete; do
   if ! command -v "cargo-$tool" >/dev/null; then
     say "cargo $tool is skipped: cargo-$tool is not installed, and building it takes longer than all other checks"

@@ -22,6 +22,7 @@ make_old_client_venvs() {
 
 need_build_packages
 need_packages postgresql python3-venv
+if wants compat; then need_packages pgbouncer locales; fi
 if wants browser; then need_browser; fi
 
 say "building (and, beside it, the virtual environments)"

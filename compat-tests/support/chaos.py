@@ -24,6 +24,7 @@ class Chaos:
         self.url = f"https://localhost:{port}" if tls else f"http://127.0.0.1:{port}"
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
+        self._swallowed: set[socket.socket] = set()
         #: Connections that are cut from now on, and after how many bytes in that direction.
         self._cuts = 0
         self._limit = 0
@@ -48,6 +49,11 @@ class Chaos:
             with self._lock:
                 for connection in self._open:
                     _reset(connection)
+
+    def swallow(self) -> None:
+        """Passes nothing on any more on the connections that are open, without ending them; new ones work."""
+        with self._lock:
+            self._swallowed |= self._open
 
     def calm(self) -> None:
         """Passes everything on again."""
@@ -94,6 +100,8 @@ class Chaos:
                     for connection in (source, target):
                         _reset(connection) if self._resets else _close(connection)
                     break
+                if source in self._swallowed:
+                    continue
                 if self.delay:
                     time.sleep(self.delay)
                 target.sendall(piece)

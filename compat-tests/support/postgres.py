@@ -72,12 +72,15 @@ class Cluster:
         self.root, self.binaries, self.port, self.owner = root, binaries, port, owner
         self.log = root / "postgres.log"
         self.process: subprocess.Popen[bytes] | None = None
+        self.environment: dict[str, str] | None = None
         self._databases = 0
         self._lock = threading.Lock()
 
     @classmethod
-    def start(cls, major: int | None = None, settings: dict[str, str] | None = None) -> Cluster:
-        """Makes a cluster in a temporary folder and starts it."""
+    def start(
+        cls, major: int | None = None, settings: dict[str, str] | None = None, language: str | None = None
+    ) -> Cluster:
+        """Makes a cluster in a temporary folder and starts it. It speaks English, or a `language` such as `de_DE`."""
         owner = _unprivileged()
         root = Path(tempfile.mkdtemp(prefix="ferroflow-pg-", dir=os.environ.get("FERROFLOW_TEST_TMP")))
         binaries = find_binaries(major)
@@ -91,6 +94,14 @@ class Cluster:
             root.chmod(0o755)
             shutil.chown(root, owner["user"], owner["group"])
         cluster = cls(root, binaries, free_port(), owner)
+        if language:
+            (root / "locale").mkdir(mode=0o755)
+            subprocess.run(
+                ["localedef", "-i", language, "-f", "UTF-8", root / "locale" / f"{language}.UTF-8"],
+                check=True, capture_output=True,
+            )  # fmt: skip
+            cluster.environment = os.environ | {"LOCPATH": str(root / "locale")}
+            settings = {"lc_messages": f"{language}.UTF-8"} | (settings or {})
         cluster._run(
             "initdb", "-D", root / "data", "-U", "ferroflow", "--auth=trust", "--no-sync",
             "--encoding=UTF8", "--locale=C.UTF-8",
@@ -113,7 +124,7 @@ class Cluster:
             self.process = subprocess.Popen(
                 [self.binaries / "postgres", "-D", self.root / "data", "-p", str(self.port)],
                 stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=self.root,
-                start_new_session=True, **self.owner,
+                start_new_session=True, env=self.environment, **self.owner,
             )  # fmt: skip
         deadline = time.monotonic() + 60
         while not self._ready():
