@@ -73,7 +73,7 @@ impl ResponseError for Error {
 pub(super) fn log(error: &Error) {
     let cause = error.source.as_ref().map(tracing::field::display);
     match error.code {
-        ErrorCode::InternalError => error!(cause, "{error}"),
+        ErrorCode::InternalError | ErrorCode::StorageFull => error!(cause, "{error}"),
         ErrorCode::TemporarilyUnavailable => warn!(cause, "{error}"),
         _ => tracing::debug!(cause, "{error}"),
     }

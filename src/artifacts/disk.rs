@@ -120,7 +120,7 @@ fn io_error(error: io::Error, path: &ArtifactPath) -> Error {
             (ErrorCode::PermissionDenied, format!("The server has no access to artifact '{path}'."))
         }
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
-            (ErrorCode::InternalError, "The artifact store is full.".to_owned())
+            (ErrorCode::StorageFull, "The disk of the artifacts is full: nothing was written.".to_owned())
         }
         _ => return Error::internal(error),
     };

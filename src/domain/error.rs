@@ -39,6 +39,11 @@ pub enum ErrorCode {
     RequestLimitExceeded,
     /// The server runs without this part of MLflow. Answered with 500, as stock does.
     FeatureDisabled,
+    /// The disk of the database or of the artifacts is full.
+    ///
+    /// Differs: stock answers 503, which the client library tries again for four minutes and then reports as "too many
+    /// 503 error responses". 507 it reports at once, with the message: no disk empties itself while a client waits.
+    StorageFull,
 }
 
 impl ErrorCode {
@@ -86,6 +91,7 @@ impl ErrorCode {
             Self::ResourceConflict => (409, "RESOURCE_CONFLICT", None),
             Self::RequestLimitExceeded => (429, "REQUEST_LIMIT_EXCEEDED", None),
             Self::FeatureDisabled => (500, "FEATURE_DISABLED", Some((USER, "FEATURE_DISABLED"))),
+            Self::StorageFull => (507, "RESOURCE_EXHAUSTED", None),
         }
     }
 }

@@ -17,6 +17,7 @@ use super::dialect::Dialect;
 use super::error::{commit_failed, transaction_lost};
 use super::functions;
 use super::postgres::PgConn;
+use super::sqlite_file::{self, FileId};
 use super::statement::statement;
 use super::uri::DatabaseUri;
 use crate::domain::{Error, Result};
@@ -90,6 +91,8 @@ pub struct ConnSettings {
     /// Whether SQLite flushes at every commit (`FULL`), so that an acknowledged write survives a power
     /// failure, or leaves that to the operating system (`NORMAL`), so that it survives only a crash.
     pub sqlite_full_sync: bool,
+    /// The file that SQLite's database has to be; `None` takes what is there, or makes one.
+    pub sqlite_file: Option<FileId>,
 }
 
 impl Default for ConnSettings {
@@ -101,6 +104,7 @@ impl Default for ConnSettings {
             recycle: None,
             busy_timeout_ms: 20_000,
             sqlite_full_sync: true,
+            sqlite_file: None,
         }
     }
 }
@@ -118,8 +122,7 @@ impl Conn {
                 Ok(Self::Pg(conn))
             }
             DatabaseUri::Sqlite(_) => {
-                let conn = SqliteConnection::establish(&uri.conninfo());
-                let mut conn = conn.map_err(|e| unreachable_db(&e))?;
+                let mut conn = sqlite_file::open(uri, settings)?;
                 functions::register(&mut conn)?;
                 conn.batch_execute(&Dialect::sqlite_setup(access, settings))?;
                 Ok(Self::Sqlite(conn))
@@ -199,7 +202,7 @@ impl Conn {
     }
 }
 
-fn unreachable_db(error: &impl ToString) -> Error {
+pub(super) fn unreachable_db(error: &impl ToString) -> Error {
     // The cause names host and user, which is for the log.
     Error::unavailable("The database cannot be reached; try again.").with_source(error.to_string())
 }

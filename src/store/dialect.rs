@@ -51,7 +51,7 @@ impl Dialect {
     /// Returns the statements that set up a fresh connection to SQLite.
     pub(super) fn sqlite_setup(access: Access, settings: &ConnSettings) -> String {
         format!(
-            "PRAGMA busy_timeout = {}; PRAGMA journal_mode = WAL; PRAGMA synchronous = {}; \
+            "PRAGMA busy_timeout = {}; PRAGMA synchronous = {}; \
              PRAGMA wal_autocheckpoint = {WAL_PAGES}; \
              PRAGMA foreign_keys = ON; PRAGMA case_sensitive_like = ON; PRAGMA temp_store = MEMORY; \
              PRAGMA query_only = {}",

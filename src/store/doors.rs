@@ -19,6 +19,7 @@ use tracing::{Span, error, warn};
 use super::conn::{Access, Conn, ConnSettings, LockWait};
 use super::dialect::Dialect;
 use super::error::{has_lost_connection, is_commit_unknown, is_retryable};
+use super::sqlite_file::{self, Pauses};
 use super::uri::DatabaseUri;
 use crate::domain::{Error, Result};
 
@@ -215,6 +216,7 @@ impl Session {
     }
 
     fn attempt<T>(&mut self, f: impl Fn(&mut Conn) -> Result<T>) -> Result<T> {
+        self.require_file()?;
         let mut attempt = 1;
         loop {
             let result = self.conn().and_then(&f);
@@ -227,6 +229,16 @@ impl Session {
             std::thread::sleep(backoff(attempt));
             attempt += 1;
         }
+    }
+
+    /// Checks that SQLite's file is still the one that is open.
+    fn require_file(&self) -> Result<()> {
+        sqlite_file::require_same(&self.shared.uri, &self.shared.settings)
+    }
+
+    /// Brings what SQLite keeps beside its file into it; `true` if nothing is left there.
+    fn settle(&mut self) -> bool {
+        self.open.as_mut().is_none_or(|open| sqlite_file::checkpoint(&mut open.conn))
     }
 
     /// Drops the connection if it cannot be used any more, and says whether it did so.
@@ -320,7 +332,8 @@ fn backoff(attempt: u32) -> Duration {
 /// The body of SQLite's writing thread.
 pub(super) fn run_groups(mut session: Session, writes: &Receiver<Box<dyn GroupedWrite>>) {
     let mut group = Vec::new();
-    while let Ok(first) = writes.recv() {
+    let mut pauses = Pauses::default();
+    while let Some(first) = pauses.next(writes, || session.settle()) {
         group.push(first);
         group.extend(writes.try_iter().take(GROUP_LIMIT - 1));
         let outcome = catch_unwind(AssertUnwindSafe(|| run_group(&mut session, &mut group)));
@@ -338,8 +351,18 @@ pub(super) fn run_groups(mut session: Session, writes: &Receiver<Box<dyn Grouped
 }
 
 fn run_group(session: &mut Session, group: &mut [Box<dyn GroupedWrite>]) -> Result<()> {
+    session.require_file()?;
     let conn = session.conn()?;
     conn.begin(LockWait::Brief)?;
+    let result = write_group(conn, group);
+    if result.is_err() {
+        rollback(conn);
+    }
+    // What was committed to a file that is gone is not acknowledged.
+    result.and_then(|()| session.require_file())
+}
+
+fn write_group(conn: &mut Conn, group: &mut [Box<dyn GroupedWrite>]) -> Result<()> {
     let alone = group.len() == 1;
     for write in group {
         if !alone {
@@ -353,14 +376,13 @@ fn run_group(session: &mut Session, group: &mut [Box<dyn GroupedWrite>]) -> Resu
                 return Ok(());
             }
             (true, false) => conn.batch_execute("RELEASE one")?,
-            (false, false) => conn.batch_execute("ROLLBACK TO one; RELEASE one")?,
+            // Some errors, such as a full disk, undo the whole transaction.
+            (false, false) => conn.batch_execute("ROLLBACK TO one; RELEASE one").map_err(|e| {
+                Error::unavailable("A write beside this one failed and undid both; try again.").with_source(e)
+            })?,
         }
     }
-    let result = conn.commit();
-    if result.is_err() {
-        rollback(conn);
-    }
-    result
+    conn.commit()
 }
 
 /// Copies what a client may read of an error; the cause stays with the original, which is logged.

@@ -10,6 +10,8 @@ use super::postgres::{LATE, sqlstate};
 use crate::domain::{Error, ErrorCode};
 
 const UNAVAILABLE: &str = "The database cannot answer now; try again.";
+const DISK_FULL: &str =
+    "The disk of the database is full: nothing was written. Free some space and try again.";
 const COMMIT_UNKNOWN: &str = "The database did not confirm the commit; try again.";
 
 /// What kind of thing went wrong.
@@ -39,7 +41,7 @@ impl From<Diesel> for Error {
     fn from(error: Diesel) -> Self {
         match fault_of(&error) {
             Fault::Value(message) => Self::new(ErrorCode::BadRequest, message).with_source(error),
-            Fault::Full => Self::unavailable("The database's disk is full.").with_source(error),
+            Fault::Full => Self::new(ErrorCode::StorageFull, DISK_FULL).with_source(error),
             Fault::Other => Self::internal(error),
             _ => Self::unavailable(UNAVAILABLE).with_source(error),
         }

@@ -15,7 +15,7 @@ use super::dialect::Dialect;
 use super::error::{is_forbidden, is_retryable, is_unique_violation};
 use super::schema::experiments;
 use super::uri::DatabaseUri;
-use super::{Store, each};
+use super::{Store, each, sqlite_file};
 use crate::domain::experiment::DEFAULT_WORKSPACE;
 use crate::domain::time::now_ms;
 use crate::domain::{Error, ErrorCode, Result, artifact_uri};
@@ -168,7 +168,9 @@ pub fn check(uri: &DatabaseUri) -> Result<Found> {
 /// # Errors
 /// As for [`check`].
 pub fn upgrade(uri: &DatabaseUri) -> Result<Outcome> {
+    sqlite_file::make_folder(uri)?;
     let mut conn = connect(uri, Access::Write)?;
+    sqlite_file::announce(&mut conn, uri);
     let before = find(&mut conn)?;
     if before == Found::Ready {
         return Ok(Outcome::Nothing);
@@ -282,7 +284,7 @@ fn connect(uri: &DatabaseUri, access: Access) -> Result<Conn> {
 }
 
 /// Tells the operator, who is the one that starts a server, what only the log would tell later.
-fn with_cause(mut error: Error) -> Error {
+pub(super) fn with_cause(mut error: Error) -> Error {
     if let Some(cause) = &error.source {
         let cause = cause.to_string();
         error.message = format!(

@@ -29,6 +29,7 @@ pub mod runs;
 #[expect(missing_docs, reason = "generated: the columns have the names of the protocol")]
 pub mod schema;
 pub mod scorers;
+mod sqlite_file;
 mod statement;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -52,6 +53,7 @@ use dialect::Dialect;
 use doors::{GroupedWrite, Pending, Queue, Session, Shared, run_groups};
 use lanes::{Lane, Lanes, Sizes};
 use runs::create::NewRun;
+use sqlite_file::FileId;
 use uri::DatabaseUri;
 
 /// How many threads and how long the queues.
@@ -107,7 +109,8 @@ impl Store {
     /// see `migrate.rs`.
     pub fn open(uri: DatabaseUri, artifact_root: String, settings: &StoreSettings) -> Result<Self> {
         let dialect = uri.dialect();
-        let shared = Arc::new(Shared::new(uri, settings.conn.clone()));
+        let conn = ConnSettings { sqlite_file: FileId::of(&uri), ..settings.conn.clone() };
+        let shared = Arc::new(Shared::new(uri, conn));
         let access = if dialect == Dialect::Sqlite { Access::Read } else { Access::Write };
         let lanes = Lanes::start(sizes(dialect, settings), || Session::new(Arc::clone(&shared), access))?;
         let (run_ingest, ingest, span_ingest) = match dialect {

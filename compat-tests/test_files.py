@@ -1,0 +1,223 @@
+"""SQLite's database and the artifacts as files: odd file systems, full disks, files that are moved, copies, leftovers, and
+folders that clients may not reach."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import sqlite3
+import time
+import uuid
+from pathlib import Path
+
+import pytest
+from support.disks import fill, no_shared_memory, small_disk
+from support.load import Load, call, create_runs, history
+from support.wire import MIB, PROXY, ask
+
+
+@pytest.fixture(autouse=True)
+def _ours(target):
+    if target == "stock":
+        pytest.skip("promises of ours")
+
+
+def uri(file: Path) -> str:
+    return f"sqlite:///{file}"
+
+
+def wait_until(condition, timeout: float = 60):
+    """Waits for what happens in the background, and returns it."""
+    deadline = time.monotonic() + timeout
+    while not (found := condition()):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    return found
+
+
+def log_metrics(server, run: str, count: int, first: int = 0) -> None:
+    for step in range(first, first + count):
+        body = {"run_id": run, "key": "m", "value": step, "timestamp": 1, "step": step}
+        assert call(server.url, "POST", "runs/log-metric", body)[0] == 200
+
+
+def steps(server, run: str) -> list[int]:
+    return sorted(step for step, _, _ in history(server.url, run, "m"))
+
+
+def journal_mode(file: Path) -> str:
+    with sqlite3.connect(file) as database:
+        return database.execute("PRAGMA journal_mode").fetchone()[0]
+
+
+# Where shared memory cannot be mapped
+
+
+def metric_writer(run: str):
+    for step in itertools.count():
+        yield step, "runs/log-metric", {"run_id": run, "key": "m", "value": step, "timestamp": 1, "step": step}
+
+
+def test_without_shared_memory_two_servers_share_a_file(start_server, target, tmp_path):
+    environment = no_shared_memory(tmp_path)
+    file = tmp_path / "x.db"
+    one = start_server(target, uri(file), environment=environment)
+    two = start_server(target, uri(file), environment=environment)
+    runs = [create_runs(server.url, 1, server.url)[0] for server in (one, two)]
+    load = Load()
+    for server, run in zip((one, two), runs, strict=True):
+        load.start(server.url, lambda run=run: metric_writer(run))
+    load.wait_for(60)
+    load.stop()
+    assert load.refused == [], load.summary()
+    for server in (one, two):
+        assert server.log.read_text().count("rollback journal") == 1
+        assert sum(len(steps(server, run)) for run in runs) == len(load.acknowledged)
+        server.kill()
+    assert journal_mode(file) == "delete"
+
+    # Elsewhere the same file gets a log again.
+    again = start_server(target, uri(file))
+    assert sum(len(steps(again, run)) for run in runs) == len(load.acknowledged)
+    again.terminate()
+    assert journal_mode(file) == "wal" and "rollback journal" not in again.log.read_text()
+
+
+def test_a_database_with_a_log_moves_to_where_none_can_be(start_server, target, tmp_path):
+    file = tmp_path / "x.db"
+    server = start_server(target, uri(file))
+    run = create_runs(server.url, 1)[0]
+    log_metrics(server, run, 20)
+    server.kill()
+    assert Path(f"{file}-wal").stat().st_size > 0
+    server = start_server(target, uri(file), environment=no_shared_memory(tmp_path))
+    assert steps(server, run) == list(range(20))
+    log_metrics(server, run, 5, first=20)
+    assert steps(server, run) == list(range(25))
+
+
+# The file itself
+
+
+def test_the_folder_of_the_database_is_made(start_server, target, tmp_path):
+    file = tmp_path / "not/there yet/x.db"
+    create_runs(start_server(target, uri(file)).url, 1)
+    assert file.exists()
+
+
+@pytest.mark.parametrize("how", ["removed", "replaced"])
+def test_nothing_is_acknowledged_into_a_file_that_is_gone(start_server, target, tmp_path, how):
+    file, aside = tmp_path / "x.db", tmp_path / "aside.db"
+    server = start_server(target, uri(file))
+    run = create_runs(server.url, 1)[0]
+    log_metrics(server, run, 3)
+    load = Load()
+    load.start(server.url, lambda: ((s + 100, path, body | {"key": "n"}) for s, path, body in metric_writer(run)))
+    load.wait_for(20)
+    copy = tmp_path / "copy.db"
+    shutil.copy(file, copy)
+    file.rename(aside)
+    if how == "replaced":
+        copy.rename(file)
+    body = {"run_id": run, "key": "m", "value": 3, "timestamp": 1, "step": 3}
+    status, answer = call(server.url, "POST", "runs/log-metric", body)
+    assert status == 503 and "removed or replaced" in answer["message"]
+    assert call(server.url, "GET", f"runs/get?run_id={run}")[0] == 503
+    if how == "removed":
+        assert not file.exists()
+    load.stop()
+    acknowledged = {step - 100 for step in load.acknowledged}
+
+    aside.replace(file)
+    assert steps(server, run) == [0, 1, 2]
+    log_metrics(server, run, 1, first=3)
+    assert acknowledged <= {step for step, _, _ in history(server.url, run, "n")}
+
+
+def test_a_copy_of_an_idle_database_is_whole(start_server, target, tmp_path):
+    file = tmp_path / "x.db"
+    server = start_server(target, uri(file))
+    run = create_runs(server.url, 1)[0]
+    log_metrics(server, run, 50)
+
+    def copied():
+        copy = tmp_path / f"{uuid.uuid4()}.db"
+        shutil.copy(file, copy)
+        with sqlite3.connect(copy) as database:
+            tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master")}
+            return "metrics" in tables and database.execute("SELECT count(*) FROM metrics").fetchone()[0] == 50
+
+    wait_until(copied)
+    log_metrics(server, run, 1, first=50)
+    assert steps(server, run) == list(range(51))
+
+
+# Full disks
+
+
+def test_a_full_disk_of_the_database_is_named_and_passes(start_server, target, tmp_path):
+    with small_disk(tmp_path / "disk", "24m") as disk:
+        server = start_server(target, uri(disk / "x.db"), artifacts=str(tmp_path / "artifacts"))
+        run = create_runs(server.url, 1)[0]
+        ballast = disk / "ballast"
+        fill(ballast, leave=256 * 1024)
+        kept = []
+        for number in range(2000):
+            body = {"run_id": run, "key": f"p{number}", "value": "x" * 5000}
+            status, answer = call(server.url, "POST", "runs/log-parameter", body)
+            if status != 200:
+                break
+            kept.append(f"p{number}")
+        assert status == 507 and answer["error_code"] == "RESOURCE_EXHAUSTED", answer
+        assert "disk of the database is full" in answer["message"]
+
+        def params():
+            _, answer = call(server.url, "GET", f"runs/get?run_id={run}")
+            return {param["key"] for param in answer["run"]["data"].get("params", [])}
+
+        assert params() == set(kept)
+        # Many at once fail alike, each with the reason or with an invitation to come again.
+        load = Load()
+        for writer in range(8):
+            load.start(
+                server.url,
+                lambda writer=writer: (
+                    (f"q{writer}-{n}", "runs/log-parameter", {"run_id": run, "key": f"q{writer}-{n}", "value": "x" * 5000})
+                    for n in range(20)
+                ),
+            )
+        wait_until(lambda: len(load.refused) + len(load.acknowledged) >= 160)
+        load.stop()
+        assert {status for status, _ in load.refused} <= {503, 507}, load.summary()
+        assert any(status == 507 for status, _ in load.refused)
+
+        ballast.unlink()
+        body = {"run_id": run, "key": "after", "value": "x"}
+        assert call(server.url, "POST", "runs/log-parameter", body)[0] == 200
+        server.kill()
+        server.boot()
+        assert params() >= {*kept, *load.acknowledged, "after"}
+        server.kill()
+
+
+def test_the_client_is_told_of_a_full_disk_at_once(start_server, target, tmp_path, monkeypatch):
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    with small_disk(tmp_path / "disk", "24m") as disk:
+        server = start_server(target, uri(disk / "x.db"), artifacts=str(disk / "artifacts"))
+        client = mlflow.MlflowClient(server.url)
+        run = client.create_run(client.create_experiment("e")).info.run_id
+        fill(disk / "ballast", leave=0)
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "7")
+        with pytest.raises(MlflowException, match="disk of the database is full") as caught:
+            for number in range(500):
+                client.log_param(run, f"p{number}", "x" * 5000)
+        assert caught.value.error_code == "RESOURCE_EXHAUSTED"
+        status, _, answer = ask(server, "PUT", f"{PROXY}/big.bin", os.urandom(MIB))
+        assert status == 507 and b"disk of the artifacts is full" in answer
+        assert not list((disk / "artifacts").rglob("*uploading*"))
+        (disk / "ballast").unlink()
+        assert ask(server, "PUT", f"{PROXY}/big.bin", os.urandom(MIB))[0] == 200
+        server.kill()
