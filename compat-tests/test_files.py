@@ -221,3 +221,36 @@ def test_the_client_is_told_of_a_full_disk_at_once(start_server, target, tmp_pat
         (disk / "ballast").unlink()
         assert ask(server, "PUT", f"{PROXY}/big.bin", os.urandom(MIB))[0] == 200
         server.kill()
+
+
+# What a request may ask for
+
+
+def test_lists_of_any_length_are_taken(start_server, target, backend):
+    server = start_server(target, backend)
+    run = create_runs(server.url, 1)[0]
+    mine = call(server.url, "GET", f"runs/get?run_id={run}")[1]["run"]["info"]["experiment_id"]
+    ids = [mine, *(str(number) for number in range(1000, 201_000))]
+    status, answer = call(server.url, "POST", "runs/search", {"experiment_ids": ids})
+    assert (status, [found["info"]["run_id"] for found in answer["runs"]]) == (200, [run])
+    names = ", ".join(f"'{run}'" if number == 700 else f"'{number}'" for number in range(1500))
+    body = {"experiment_ids": [mine], "filter": f"attributes.run_id IN ({names})"}
+    status, answer = call(server.url, "POST", "runs/search", body)
+    assert (status, len(answer.get("runs", []))) == (200, 1), answer
+    body["filter"] = body["filter"].replace(" IN ", " NOT IN ")
+    assert call(server.url, "POST", "runs/search", body) == (200, {})
+
+
+def test_what_one_statement_cannot_hold_is_refused(start_server, target, backend):
+    server = start_server(target, backend)
+    run = create_runs(server.url, 1)[0]
+    mine = call(server.url, "GET", f"runs/get?run_id={run}")[1]["run"]["info"]["experiment_id"]
+    long = {"experiment_ids": [mine], "filter": f"attributes.run_name LIKE '%{'x' * 60_000}_'"}
+    assert call(server.url, "POST", "runs/search", long)[0] == (400 if backend == "sqlite" else 200)
+    filters = [f'trace.tag.k{number} = "v"' for number in range(1100)]
+    body = {
+        "experiment_ids": [mine], "view_type": "TRACES", "metric_name": "trace_count",
+        "aggregations": [{"aggregation_type": "COUNT"}], "filters": filters,
+    }  # fmt: skip
+    connection_status = ask(server, "POST", "/api/3.0/mlflow/traces/metrics", body)[0]
+    assert connection_status in (200, 400)

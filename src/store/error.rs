@@ -175,7 +175,9 @@ fn of_state(state: &str) -> Fault {
 }
 
 fn of_sqlite(message: &str) -> Fault {
-    if message.contains("database is locked") {
+    if let Some(message) = super::limits::exceeded(message) {
+        Fault::Value(message)
+    } else if message.contains("database is locked") {
         Fault::Contention
     } else if message.contains("database or disk is full") {
         Fault::Full

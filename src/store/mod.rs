@@ -18,6 +18,7 @@ mod issues;
 mod jobs;
 mod label_schemas;
 mod lanes;
+mod limits;
 pub mod logged_models;
 pub mod mcp;
 pub mod migrate;

@@ -11,11 +11,16 @@ use diesel::serialize::ToSql;
 use diesel::sql_types::{BigInt, Double, HasSqlType, Integer, Text};
 use diesel::sqlite::Sqlite;
 use diesel::{QueryResult, RunQueryDsl, SqliteConnection};
+use serde_json::Value;
 
 use super::dialect::Dialect;
 use super::postgres::PgConn;
+use super::statement::json_list;
 use crate::proto::ViewType;
 use crate::search::{Direction, KeyTest, ListTest, Membership, Number, NumberOp, TextOp, TextTest};
+
+/// The longest list that is a bind for each value, with which a database plans best.
+const BINDS_OF_A_LIST: usize = 100;
 
 /// A part of a statement.
 #[derive(Debug, Clone, PartialEq)]
@@ -96,12 +101,33 @@ impl<ST> Search<ST> {
 
     /// Adds `IN` or `NOT IN` with its list; an empty list holds nothing.
     pub(super) fn ids(&mut self, membership: Membership, ids: &[i32]) -> &mut Self {
+        if ids.len() > BINDS_OF_A_LIST {
+            let list = Value::from(ids.to_vec()).to_string();
+            return self.long_list(membership, "CAST(k.id AS INTEGER)", list);
+        }
         self.list(membership, ids.iter().map(|id| Piece::Integer(*id)))
     }
 
     /// Adds `IN` or `NOT IN` with its list of texts.
     pub(super) fn texts<S: AsRef<str>>(&mut self, membership: Membership, texts: &[S]) -> &mut Self {
+        if texts.len() > BINDS_OF_A_LIST {
+            // No column holds a NUL, and PostgreSQL reads none.
+            let storable = texts.iter().map(AsRef::as_ref).filter(|text| !text.contains('\0'));
+            return self.long_list(membership, "k.id", json_list(&storable.collect::<Vec<_>>()));
+        }
         self.list(membership, texts.iter().map(|text| Piece::Text(text.as_ref().to_owned())))
+    }
+
+    /// Adds a list as one bind: both databases take only so many.
+    fn long_list(&mut self, membership: Membership, id: &'static str, list: String) -> &mut Self {
+        let (before, after) = self.dialect.listed();
+        self.sql(match membership {
+            Membership::In => " IN (SELECT ",
+            Membership::NotIn => " NOT IN (SELECT ",
+        });
+        self.sql(id).sql(" FROM ").sql(before);
+        self.pieces.push(Piece::Text(list));
+        self.sql(after).sql(")")
     }
 
     fn list(&mut self, membership: Membership, values: impl Iterator<Item = Piece>) -> &mut Self {

@@ -75,6 +75,22 @@ fn sql_of_several_or_no_experiments() {
     insta::assert_snapshot!(tail(&debug_query::<Pg, _>(&search.statement(Dialect::Postgres)).to_string()), @r"WHERE r.experiment_id IN (SELECT 0 WHERE 1 = 0) AND r.lifecycle_stage = 'deleted' ORDER BY r.start_time DESC NULLS LAST, r.run_uuid LIMIT $1 OFFSET $2 -- binds: [11, 0]");
 }
 
+/// A database takes only so many binds.
+#[test]
+fn long_lists_are_one_bind() {
+    let mut search = search("", &["start_time ASC"]);
+    search.experiment_ids = (0..=100).collect();
+    let text = debug_query::<Pg, _>(&search.statement(Dialect::Postgres)).to_string();
+    let want = "IN (SELECT CAST(k.id AS INTEGER) FROM json_array_elements_text(($1)::json) k (id)) AND";
+    assert!(text.contains(want), "{text}");
+    let text = debug_query::<Sqlite, _>(&search.statement(Dialect::Sqlite)).to_string();
+    let want = "IN (SELECT CAST(k.id AS INTEGER) FROM (SELECT value AS id FROM json_each(?)) k) AND";
+    assert!(text.contains(want), "{text}");
+    search.experiment_ids.pop();
+    let text = debug_query::<Sqlite, _>(&search.statement(Dialect::Sqlite)).to_string();
+    assert!(!text.contains("json_each"), "{text}");
+}
+
 /// Runs of several experiments and stages come in one order, whether they are merged, looked for one by one or sorted.
 #[test]
 fn listings_of_several_experiments_are_in_order() {
