@@ -203,6 +203,9 @@ pub struct DatabaseSettings {
     pub sqlite_synchronous: Option<SqliteSynchronous>,
     /// How long one statement may run on PostgreSQL; zero is no limit.
     pub statement_timeout: Option<Duration>,
+    /// How long a starting server waits for PostgreSQL to take connections; zero tries once. Too short and a server that
+    /// is started together with its database gives up; too long and a mistake is only seen in the log.
+    pub start_timeout: Option<Duration>,
     /// How old a connection to PostgreSQL may become before it is replaced; `None` is no limit.
     pub recycle: Option<Duration>,
     /// What stands between the server and PostgreSQL.

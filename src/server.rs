@@ -23,7 +23,7 @@ use crate::config::{Config, PostgresPooler, SqliteSynchronous};
 use crate::domain::trace::prices::Prices;
 use crate::store::conn::Pooler;
 use crate::store::uri::DatabaseUri;
-use crate::store::{Store, StoreSettings, migrate};
+use crate::store::{Store, StoreSettings, migrate, start};
 use crate::webhooks::Webhooks;
 
 /// How long the end waits for uploads to be taken back.
@@ -41,12 +41,16 @@ pub fn run(config: Config) -> Result<()> {
 async fn serve(config: Config) -> Result<()> {
     let listener = listen(&config.host, config.port)?;
     let address = listener.local_addr().context("the listening address is unknown")?;
-    let state = Data::new(open_state(config).await?);
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let state = tokio::select! {
+        state = Box::pin(open_state(config)) => Data::new(state?),
+        _ = term.recv() => return stopped_early(),
+        _ = int.recv() => return stopped_early(),
+    };
     let config = &state.config;
     let (workers, keep_alive, drain) = (config.workers, config.keep_alive, config.shutdown_timeout);
     info!(database = %config.backend_store_uri, artifacts = %config.artifacts_destination, "opened the stores");
 
-    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let factory = {
         let state = state.clone();
         move || build_app(&state)
@@ -91,6 +95,13 @@ async fn serve(config: Config) -> Result<()> {
     Ok(())
 }
 
+/// The end of a server that was asked to stop while it waited for its database.
+#[expect(clippy::unnecessary_wraps, reason = "it is what the server returns")]
+fn stopped_early() -> Result<()> {
+    info!("stopped before it served");
+    Ok(())
+}
+
 /// Takes the port before anything else, so that a second server does not touch the database.
 fn listen(host: &str, port: u16) -> Result<TcpListener> {
     let addresses = (host.trim_matches(['[', ']']), port)
@@ -109,6 +120,9 @@ pub async fn open_state(config: Config) -> Result<AppState> {
         .with_context(|| format!("cannot use the database {}", config.backend_store_uri))?;
     let mut settings = store_settings(&config);
     if !config.artifacts_only {
+        start::wait_for(&uri, config.database.start_timeout.unwrap_or(start::PATIENCE))
+            .await
+            .with_context(|| format!("cannot use the database {}", config.backend_store_uri))?;
         let found = migrate::upgrade(&uri)
             .with_context(|| format!("cannot use the database {}", config.backend_store_uri))?;
         info!(?found, "the database is ready");

@@ -195,6 +195,9 @@ struct OwnArgs {
     postgres_pooler: PostgresPooler,
     #[command(flatten)]
     pool: PoolVariables,
+    /// Seconds that a starting server waits for `PostgreSQL` to take connections; 0 tries once. [default: 101]
+    #[arg(long, env = "FERROFLOW_DATABASE_START_TIMEOUT", value_name = "SECONDS")]
+    database_start_timeout: Option<u32>,
     /// How often `SQLite` waits for the disk.
     #[arg(long, env = "FERROFLOW_SQLITE_SYNCHRONOUS", value_enum)]
     sqlite_synchronous: Option<SqliteSynchronous>,
@@ -345,6 +348,7 @@ impl ServerArgs {
                 statement_timeout: own.statement_timeout.map(|s| Duration::from_secs(s.into())),
                 recycle: own.pool.recycle(),
                 pooler: own.postgres_pooler,
+                start_timeout: own.database_start_timeout.map(|s| Duration::from_secs(s.into())),
             },
             shutdown_timeout: Duration::from_secs(own.shutdown_timeout.into()),
             keep_alive: Duration::from_secs(own.keep_alive.into()),

@@ -31,6 +31,7 @@ pub mod runs;
 pub mod schema;
 pub mod scorers;
 mod sqlite_file;
+pub mod start;
 mod statement;
 #[cfg(test)]
 pub(crate) mod testing;
