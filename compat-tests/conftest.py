@@ -31,6 +31,7 @@ os.environ |= {
 
 from support import servers  # noqa: E402
 from support.garage import Garage  # noqa: E402
+from support.odd import Odd  # noqa: E402
 from support.postgres import Cluster  # noqa: E402
 from support.s3 import SeaweedFS  # noqa: E402
 
@@ -192,3 +193,17 @@ def experiment_id(mlflow, client) -> str:
     from mlflow.tracking.fluent import _get_experiment_id
 
     return _get_experiment_id()
+
+
+@pytest.fixture
+def odd():
+    """Starts servers that answer what the test says: `odd(lambda path: (status, headers, body))`."""
+    started: list[Odd] = []
+
+    def start(answers, tls: Path | None = None) -> Odd:
+        started.append(Odd(answers, tls))
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.stop()

@@ -28,12 +28,18 @@ impl Objects {
                 let message = format!("The server has no access to artifact '{path}' in {name}.");
                 Error::new(ErrorCode::PermissionDenied, message)
             }
-            Meaning::Away => {
-                Error::unavailable(format!("The artifact store {name} cannot be reached; try again later."))
+            Meaning::Away => self.away(),
+            Meaning::Full => {
+                Error::new(ErrorCode::StorageFull, format!("The artifact store {name} has no room left."))
             }
             Meaning::Other => Error::internal(""),
         };
         known.with_source(format!("{name}: {}", said.text))
+    }
+
+    /// The error where somebody else answers, or nobody.
+    pub(super) fn away(&self) -> Error {
+        Error::unavailable(format!("The artifact store {} cannot be reached; try again later.", self.name))
     }
 }
 
@@ -90,6 +96,8 @@ enum Meaning {
     NoAccess,
     /// No answer, or one that asks to come again.
     Away,
+    /// No room for more.
+    Full,
     Other,
 }
 
@@ -117,19 +125,33 @@ impl Said {
             (None, Some(code)) => code.to_owned(),
             (None, None) => without_queries(&causes(error)),
         };
-        Self { text, code: code.map(str::to_owned), meaning: meaning(error, status, code) }
+        Self { text, code: code.map(str::to_owned), meaning: meaning(error, status, code, &whole) }
     }
 }
 
+/// What stores call credentials that they do not take, with a status of 400.
+const REFUSED_CREDENTIALS: [&str; 5] = [
+    "ExpiredToken",
+    "InvalidToken",
+    "TokenRefreshRequired",
+    "AuthorizationHeaderMalformed",
+    "InvalidAuthenticationInfo",
+];
+
 /// Lists fail without a kind, so the status is looked at as well.
-fn meaning(error: &StoreError, status: Option<&str>, code: Option<&str>) -> Meaning {
+fn meaning(error: &StoreError, status: Option<&str>, code: Option<&str>, whole: &str) -> Meaning {
     let status = status.and_then(|status| status.get(..3)?.parse::<u16>().ok());
     match (error, status, code) {
+        (_, _, Some(code)) if REFUSED_CREDENTIALS.contains(&code) => Meaning::NoAccess,
+        // an answer without a body says no more than that; what is asked for is well-formed
+        (_, Some(400), None) if whole.contains("HEAD ") => Meaning::NoAccess,
+        (_, Some(507), _) | (_, _, Some("XMinioStorageFull")) => Meaning::Full,
         (_, _, Some("NoSuchBucket" | "ContainerNotFound")) => Meaning::NoBucket,
         (StoreError::NotFound { .. }, ..) | (_, Some(404), _) => Meaning::Nothing,
         (StoreError::PermissionDenied { .. } | StoreError::Unauthenticated { .. }, ..)
         | (_, Some(401 | 403), _) => Meaning::NoAccess,
         (_, Some(429 | 500..), _) | (_, _, Some("SlowDown" | "InternalError")) => Meaning::Away,
+        _ if whole.contains("Header missing from response") => Meaning::Away,
         _ => match http_error(error).map(HttpError::kind) {
             Some(HttpErrorKind::Decode) | None => Meaning::Other,
             Some(_) => Meaning::Away,
@@ -199,6 +221,28 @@ mod tests {
                 "sending (https://a/b?sv=1&sig=SECRET) failed",
                 "Generic S3 error: sending (https://a/b?… failed",
                 Meaning::Other,
+            ),
+            (
+                "Error performing GET http://h/b/k in 1ms - Server returned non-2xx status code: 400 Bad Request: \
+                 <Error><Code>ExpiredToken</Code><Message>too old</Message></Error>",
+                "400 Bad Request, ExpiredToken: too old",
+                Meaning::NoAccess,
+            ),
+            (
+                "Error performing HEAD http://h/b/k in 1ms - Server returned non-2xx status code: 400 Bad Request: ",
+                "400 Bad Request",
+                Meaning::NoAccess,
+            ),
+            (
+                "Error performing GET http://h/b/k in 1ms - Server returned non-2xx status code: 400 Bad Request: \
+                 <Error><Code>InvalidArgument</Code></Error>",
+                "400 Bad Request, InvalidArgument: ",
+                Meaning::Other,
+            ),
+            (
+                "x status code: 507 Insufficient Storage: <Code>XMinioStorageFull</Code>",
+                "507 Insufficient Storage, XMinioStorageFull: ",
+                Meaning::Full,
             ),
             (
                 "x status code: 404 Not Found: <Code>NoSuchBucket</Code>",

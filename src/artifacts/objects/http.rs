@@ -8,7 +8,7 @@ use object_store::client::{
 };
 
 use super::Pending;
-use super::lists::without_odd_keys;
+use super::lists::{NoListing, is_listing, without_odd_keys};
 use super::region::Region;
 
 /// Makes the clients of a store.
@@ -50,6 +50,10 @@ impl HttpService for Client {
             let (parts, body) = response.into_parts();
             let text = String::from_utf8(body.bytes().await?.into())
                 .map_err(|e| HttpError::new(HttpErrorKind::Decode, e))?;
+            if !is_listing(&text) {
+                // an empty list would say that nothing is there
+                return Err(HttpError::new(HttpErrorKind::Unknown, NoListing));
+            }
             Ok(HttpResponse::from_parts(parts, without_odd_keys(text).into()))
         })
     }

@@ -8,6 +8,27 @@ use object_store::path::Path as Key;
 const ENTRIES: [(&str, &str); 4] =
     [("Contents", "Key"), ("CommonPrefixes", "Prefix"), ("Blob", "Name"), ("BlobPrefix", "Name")];
 
+/// What lists begin with: S3's and Google's, then Azure's.
+const LISTS: [&str; 2] = ["<ListBucketResult", "<EnumerationResults"];
+
+/// The error for an answer that is no list although it says that all is well: the page of a portal that wants to be
+/// logged in to, or of a proxy.
+#[derive(Debug)]
+pub(super) struct NoListing;
+
+impl std::fmt::Display for NoListing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the answer is no list of a bucket")
+    }
+}
+
+impl std::error::Error for NoListing {}
+
+/// Says whether an answer is a list.
+pub(super) fn is_listing(text: &str) -> bool {
+    LISTS.iter().any(|begin| text.contains(begin))
+}
+
 /// Takes the entries out whose keys cannot be parsed.
 pub(super) fn without_odd_keys(text: String) -> String {
     ENTRIES.iter().fold(text, |text, (entry, key)| without_odd(text, entry, key))
