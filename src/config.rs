@@ -101,15 +101,15 @@ impl Default for Config {
     }
 }
 
-/// The variables that the tools of the clouds read: AWS's, Google's and Azure's, and MLflow's about S3. They are
-/// settings by names that the clouds have chosen, so they are kept as they are. Their values do not show when this is
-/// printed.
+/// The variables that the tools of the clouds read: AWS's, Google's and Azure's, and MLflow's about S3 and about the way to
+/// another MLflow server. They are settings by names that others have chosen, so they are kept as they are. Their values
+/// do not show when this is printed.
 #[derive(Clone, Default)]
 pub struct Environment(HashMap<String, String>);
 
 impl Environment {
     /// How the names begin that are kept.
-    const PREFIXES: [&str; 9] = [
+    const PREFIXES: [&str; 10] = [
         "AWS_",
         "AZURE_",
         "GOOGLE_",
@@ -117,6 +117,7 @@ impl Environment {
         "MLFLOW_BOTO_",
         "MLFLOW_EXPERIMENTAL_S3_",
         "MLFLOW_S3_",
+        "MLFLOW_TRACKING_",
         "REQUESTS_CA_BUNDLE",
         "STORAGE_EMULATOR_HOST",
     ];

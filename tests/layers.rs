@@ -23,7 +23,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("diesel", &["store"]),
     ("actix_web", &["api", "server"]),
     ("object_store", &["artifacts"]),
-    ("reqwest", &["webhooks"]),
+    ("reqwest", &["artifacts", "webhooks"]),
     ("ferroflow_libpq", &["store"]),
 ];
 

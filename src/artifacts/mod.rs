@@ -4,13 +4,15 @@
 //! the whole destination, everything else for the folder of a run or model by its URI. A `Folder` lists,
 //! opens, writes and deletes by [`ArtifactPath`], and never holds a file in memory.
 //!
-//! A store is the local disk (`disk`) or a bucket behind HTTP (`objects`).
+//! A store is the local disk (`disk`), a bucket behind HTTP (`objects`) or another MLflow server (`remote`).
 
 mod disk;
 mod local;
 pub mod mime;
 mod objects;
 mod path;
+mod remote;
+mod remote_client;
 #[cfg(test)]
 mod tests;
 mod uri;
@@ -30,6 +32,7 @@ pub use uri::{Artifacts, Settings, default_root};
 use crate::domain::{Error, ErrorCode, Result};
 use disk::Disk;
 use objects::{Kind, Objects};
+use remote::{Remote, RemoteFile, RemoteUpload};
 
 /// An entry of a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +59,7 @@ pub struct Stat {
 enum Store {
     Disk(Disk),
     Objects(Arc<Objects>),
+    Remote(Remote),
 }
 
 /// A folder in a store: what a run, a model or the artifact proxy sees as its root.
@@ -75,6 +79,7 @@ impl Folder {
         match &self.store {
             Store::Disk(disk) => disk.list(path).await,
             Store::Objects(objects) => objects.list(&path).await,
+            Store::Remote(remote) => remote.list(&path).await,
         }
     }
 
@@ -94,6 +99,10 @@ impl Folder {
                 let (stat, object) = objects.open(&path, wanted).await?;
                 Ok(File { stat, source: Source::Object(object) })
             }
+            Store::Remote(remote) => {
+                let (stat, file) = remote.open(&path).await?;
+                Ok(File { stat, source: Source::Remote(file) })
+            }
         }
     }
 
@@ -107,6 +116,7 @@ impl Folder {
         match &self.store {
             Store::Disk(disk) => disk.upload(path).await.map(Upload::Disk),
             Store::Objects(objects) => objects.upload(path).map(Upload::Object),
+            Store::Remote(remote) => remote.upload(path).map(Upload::Remote),
         }
     }
 
@@ -120,6 +130,7 @@ impl Folder {
         match &self.store {
             Store::Disk(disk) => disk.delete(path).await,
             Store::Objects(objects) => objects.delete(&path).await,
+            Store::Remote(remote) => remote.delete(&path).await,
         }
     }
 
@@ -128,7 +139,7 @@ impl Folder {
     /// Upstream: which of `MultipartUploadMixin`, `MultipartDownloadMixin` and `PresignedUploadMixin` a repository has.
     pub fn direct(&self) -> Direct {
         let kind = match &self.store {
-            Store::Disk(_) => None,
+            Store::Disk(_) | Store::Remote(_) => None,
             Store::Objects(objects) => Some(objects.kind()),
         };
         Direct {
@@ -215,6 +226,7 @@ pub struct File {
 enum Source {
     Disk(std::fs::File),
     Object(objects::Object),
+    Remote(RemoteFile),
 }
 
 impl File {
@@ -223,7 +235,8 @@ impl File {
     pub fn stream(self, range: Range<u64>) -> impl Stream<Item = std::io::Result<Bytes>> {
         match self.source {
             Source::Disk(file) => disk::stream(file, range).left_stream(),
-            Source::Object(object) => object.stream(range).right_stream(),
+            Source::Object(object) => object.stream(range).left_stream().right_stream(),
+            Source::Remote(file) => file.stream(range).right_stream().right_stream(),
         }
     }
 }
@@ -235,6 +248,8 @@ pub enum Upload {
     Disk(disk::DiskUpload),
     /// In a store of objects.
     Object(objects::ObjectUpload),
+    /// On another server.
+    Remote(RemoteUpload),
 }
 
 impl Upload {
@@ -243,6 +258,7 @@ impl Upload {
         match self {
             Self::Disk(upload) => upload.write(bytes).await,
             Self::Object(upload) => upload.write(bytes).await,
+            Self::Remote(upload) => upload.write(bytes).await,
         }
     }
 
@@ -251,6 +267,7 @@ impl Upload {
         match self {
             Self::Disk(upload) => upload.finish().await,
             Self::Object(upload) => upload.finish().await,
+            Self::Remote(upload) => upload.finish().await,
         }
     }
 }

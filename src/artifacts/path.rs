@@ -102,6 +102,12 @@ impl ArtifactPath {
         self.0.is_empty()
     }
 
+    /// Returns the folder of the path; the root's is the root.
+    #[must_use]
+    pub(super) fn parent(&self) -> Self {
+        Self(self.0.rsplit_once('/').map(|(folder, _)| folder.to_owned()).unwrap_or_default())
+    }
+
     /// Returns the last name; empty for the root.
     pub fn file_name(&self) -> &str {
         self.0.rsplit_once('/').map_or(&self.0, |(_, name)| name)

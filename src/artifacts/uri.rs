@@ -1,11 +1,12 @@
 //! Which store and which folder an artifact URI means to this server, and which hosts it may name.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::disk::Disk;
 use super::objects::{self, Objects, Uploads};
+use super::remote_client::{self, Remotes};
 use super::{ArtifactPath, Folder, Store};
 use crate::config::Environment;
 use crate::domain::artifact_uri::{self, UriParts};
@@ -80,7 +81,6 @@ pub fn default_root(flag: Option<&str>, serve: bool, backend_store_uri: &str) ->
 pub struct Artifacts {
     /// `None` if artifacts are not served.
     destination: Option<Folder>,
-    trusted: HashSet<Target>,
     allowed_schemes: Vec<String>,
     stores: Stores,
 }
@@ -91,28 +91,31 @@ struct Stores {
     environment: Environment,
     clients: Mutex<HashMap<String, Arc<Objects>>>,
     uploads: Arc<Uploads>,
+    remotes: Remotes,
 }
 
 /// What a URI makes a server connect to: family of the scheme, host, port.
-type Target = (String, String, Option<u16>);
+pub(super) type Target = (String, String, Option<u16>);
 
 impl Artifacts {
     /// # Errors
     /// `NOT_IMPLEMENTED` or `INVALID_PARAMETER_VALUE` if the destination is no place this server can write to.
     pub fn new(settings: &Settings) -> Result<Self> {
+        let named = [&settings.default_root, &settings.destination];
+        let trusted = named.into_iter().filter_map(|uri| targets(uri)).flatten().collect();
         let stores = Stores {
             environment: settings.environment.clone(),
             clients: Mutex::default(),
             uploads: Uploads::new(),
+            remotes: Remotes::new(settings.environment.clone(), trusted),
         };
         let destination = if settings.serve { Some(stores.open(&settings.destination)?) } else { None };
-        let trusted = [&settings.default_root, &settings.destination]
-            .into_iter()
-            .filter_map(|uri| targets(uri))
-            .flatten()
-            .collect();
+        if !settings.serve && remote_client::is_remote(&UriParts::split(&settings.default_root)) {
+            // variables that cannot be used are said now, not to the first client
+            stores.open(&settings.default_root)?;
+        }
         let allowed_schemes = settings.allowed_schemes.iter().map(|scheme| scheme.to_lowercase()).collect();
-        Ok(Self { destination, trusted, allowed_schemes, stores })
+        Ok(Self { destination, allowed_schemes, stores })
     }
 
     /// Waits until the uploads that were given up are taken back.
@@ -158,9 +161,7 @@ impl Artifacts {
     fn check_host(&self, uri: &str, field: Option<&str>) -> Result<()> {
         let Some(targets) = targets(uri) else { return Ok(()) };
         let scheme = UriParts::split(uri).scheme;
-        if self.allowed_schemes.contains(&scheme)
-            || targets.iter().any(|target| self.trusted.contains(target))
-        {
+        if self.allowed_schemes.contains(&scheme) || self.stores.remotes.trusts(&targets) {
             return Ok(());
         }
         let subject = match field {
@@ -179,7 +180,14 @@ impl Stores {
     /// Opens a location by its own scheme.
     fn open(&self, uri: &str) -> Result<Folder> {
         let parts = UriParts::split(uri);
-        if objects::is_object_scheme(&parts.scheme) { self.open_objects(&parts) } else { open_location(uri) }
+        if objects::is_object_scheme(&parts.scheme) {
+            return self.open_objects(&parts);
+        }
+        if remote_client::is_remote(&parts) {
+            let (remote, base) = self.remotes.open(uri, &targets(uri).unwrap_or_default())?;
+            return Ok(Folder { store: Store::Remote(remote), base });
+        }
+        open_location(uri)
     }
 
     fn open_objects(&self, parts: &UriParts<'_>) -> Result<Folder> {
@@ -200,12 +208,15 @@ impl Stores {
 
 /// Opens a local folder, or says why the location is none.
 fn open_location(uri: &str) -> Result<Folder> {
-    if let Some(path) = artifact_uri::local_path(uri)? {
-        let root = std::path::absolute(PathBuf::from(path)).map_err(Error::internal)?;
-        return Ok(Folder { store: Store::Disk(Disk::new(root)), base: ArtifactPath::default() });
-    }
+    let Some(path) = artifact_uri::local_path(uri)? else { return Err(no_place(uri)) };
+    let root = std::path::absolute(PathBuf::from(path)).map_err(Error::internal)?;
+    Ok(Folder { store: Store::Disk(Disk::new(root)), base: ArtifactPath::default() })
+}
+
+/// Says why a location is no place that can be opened.
+fn no_place(uri: &str) -> Error {
     let scheme = UriParts::split(uri).scheme;
-    Err(if scheme == "mlflow-artifacts" {
+    if scheme == "mlflow-artifacts" {
         let message = format!(
             "The artifacts of '{uri}' cannot be reached: the server runs with `--no-serve-artifacts`."
         );
@@ -216,7 +227,7 @@ fn open_location(uri: &str) -> Result<Folder> {
     } else {
         let message = format!("Could not find a registered artifact repository for: {uri}.");
         Error::new(ErrorCode::InternalError, message)
-    })
+    }
 }
 
 /// Returns the path below the destination that a URI of the artifact proxy means.
@@ -287,6 +298,7 @@ mod tests {
         match artifacts.folder(uri) {
             Ok(Folder { store: Store::Disk(disk), base }) => format!("{}|{base}", disk.root().display()),
             Ok(Folder { store: Store::Objects(objects), base }) => format!("{objects:?}|{base}"),
+            Ok(Folder { store: Store::Remote(remote), base }) => format!("{remote:?}|{base}"),
             Err(error) => format!("{}: {}", error.code.name(), error.message),
         }
     }
@@ -317,6 +329,20 @@ mod tests {
     }
 
     #[test]
+    fn another_server_is_a_store_of_those_who_do_not_serve() {
+        let artifacts = artifacts(false);
+        for (uri, want) in [
+            ("http://store:8080/api/2.0/mlflow-artifacts/artifacts/1/r", "Remote(\"http://store:8080\")|1/r"),
+            ("mlflow-artifacts://store:8080/1/r", "Remote(\"http://store:8080\")|1/r"),
+            ("http://store:8080/api/2.0/mlflow-artifacts/artifacts/a/..", "INVALID_PARAMETER_VALUE"),
+            ("mlflow-artifacts://store:8081/1/r", "INVALID_PARAMETER_VALUE: The tracking server does not"),
+        ] {
+            let got = resolved(&artifacts, uri);
+            assert!(got.starts_with(want), "{uri}: {got}");
+        }
+    }
+
+    #[test]
     fn what_cannot_be_reached_is_said() {
         let served = artifacts(true);
         let refused = "INVALID_PARAMETER_VALUE: The tracking server does not connect to artifact location";
@@ -342,7 +368,7 @@ mod tests {
             ),
             (&artifacts(false), "mlflow-artifacts://evil/1", refused),
             (&artifacts(false), "http://evil/x", refused),
-            (&artifacts(false), "http://store:8080/x", "NOT_IMPLEMENTED"),
+            (&artifacts(false), "http://store:8080/x", "INVALID_PARAMETER_VALUE: Artifact location"),
         ] {
             let got = resolved(artifacts, uri);
             assert!(got.starts_with(want), "{uri}: {got}");

@@ -167,6 +167,8 @@ fn of_state(state: &str) -> Fault {
         "22021" | "22P05" => {
             Fault::Value("A value of the request contains a character that cannot be stored.")
         }
+        "54023" => Fault::Value("The request has more values than the database takes at once."),
+        "54001" | "54011" => Fault::Value("The request has more conditions than the database takes at once."),
         "54000" => Fault::Value("A value of the request is too long to be indexed."),
         _ if state.starts_with("08") => Fault::Lost,
         _ if state.starts_with("53") => Fault::Busy,

@@ -1,10 +1,9 @@
-//! What a database refuses because a request asks for more of something than fits into one statement. The texts are
-//! SQLite's and libpq's own, which neither translates.
+//! What SQLite refuses because a request asks for more of something than fits into one statement, by its texts, which are
+//! not translated.
 
 /// Each limit by the text of its error, and what the client reads.
-const LIMITS: [(&str, &str); 8] = [
+const LIMITS: [(&str, &str); 7] = [
     ("too many SQL variables", "The request has more values than the database takes at once."),
-    ("number of parameters must be between", "The request has more values than the database takes at once."),
     ("Expression tree is too large", "The request has more conditions than the database takes at once."),
     ("parser stack overflow", "The request has more conditions than the database takes at once."),
     (

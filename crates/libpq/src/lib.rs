@@ -180,7 +180,7 @@ impl Link {
             pq::PQsendQueryPrepared(
                 self.raw.as_ptr(),
                 name.as_ptr(),
-                count(values.len())?,
+                count_values(values)?,
                 pointers.as_ptr(),
                 lengths.as_ptr(),
                 formats.as_ptr(),
@@ -199,7 +199,7 @@ impl Link {
             pq::PQsendQueryParams(
                 self.raw.as_ptr(),
                 sql.as_ptr(),
-                count(values.len())?,
+                count_values(values)?,
                 types.as_ptr(),
                 pointers.as_ptr(),
                 lengths.as_ptr(),
@@ -336,11 +336,23 @@ impl Drop for Link {
 const BINARY: c_int = 1;
 
 fn c_string(text: &str) -> Outcome<CString> {
-    CString::new(text).map_err(|_nul| Failure::Lost("a statement holds a NUL character".into()))
+    CString::new(text).map_err(|_nul| refused("22021", "a statement holds a NUL character"))
+}
+
+/// An error that is found before anything is sent.
+fn refused(sqlstate: &str, message: &str) -> Failure {
+    Failure::Refused(Problem { sqlstate: sqlstate.into(), message: message.into(), ..Problem::default() })
 }
 
 fn count(length: usize) -> Outcome<c_int> {
-    c_int::try_from(length).map_err(|_large| Failure::Lost("a statement has too many values".into()))
+    c_int::try_from(length).map_err(|_large| refused("54000", "a value of a statement is too long"))
+}
+
+/// The protocol counts values in two bytes.
+fn count_values(values: &[Value]) -> Outcome<c_int> {
+    u16::try_from(values.len())
+        .map(c_int::from)
+        .map_err(|_large| refused("54023", "a statement has too many values"))
 }
 
 type Flat = (Vec<*const c_char>, Vec<c_int>, Vec<c_int>);
