@@ -10,6 +10,7 @@ import sqlite3
 import time
 import uuid
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from support.disks import fill, no_shared_memory, small_disk
@@ -254,3 +255,82 @@ def test_what_one_statement_cannot_hold_is_refused(start_server, target, backend
     }  # fmt: skip
     connection_status = ask(server, "POST", "/api/3.0/mlflow/traces/metrics", body)[0]
     assert connection_status in (200, 400)
+
+
+# Folders that clients may not reach
+
+
+def legacy_trace(server, experiment: str) -> str:
+    """A trace whose spans are a file, as clients of old make them."""
+    body = {"experiment_id": experiment, "timestamp_ms": 1, "request_metadata": [], "tags": []}
+    status, answer = call(server.url, "POST", "traces", body)
+    assert status == 200, answer
+    return answer["trace_info"]["request_id"]
+
+
+def test_a_tag_leads_a_trace_nowhere_else(start_server, target, tmp_path):
+    server = start_server(target, "sqlite")
+    experiment = call(server.url, "POST", "experiments/create", {"name": "e"})[1]["experiment_id"]
+    trace = legacy_trace(server, experiment)
+    own = Path(server.artifacts) / experiment / "traces" / trace / "artifacts"
+    attachment = str(uuid.uuid4())
+    secret = tmp_path / "secret"
+    for folder in (own, secret, Path(server.artifacts) / experiment / "run/artifacts"):
+        (folder / "attachments").mkdir(parents=True)
+        (folder / "traces.json").write_text('{"spans": []}')
+        (folder / "attachments" / attachment).write_text("bytes")
+    page = f"/ajax-api/2.0/mlflow/get-trace-artifact?request_id={trace}"
+    assert ask(server, "GET", page)[0] == 200
+    assert ask(server, "GET", f"{page}&path={attachment}")[0] == 200
+    for location in [
+        str(secret),
+        f"file://{secret}",
+        f"mlflow-artifacts:/{experiment}/run/artifacts",
+        f"mlflow-artifacts:/{experiment}/traces/../run/artifacts",
+        f"mlflow-artifacts:/{experiment}/traces/%2e%2e/run/artifacts",
+        f"mlflow-artifacts://elsewhere/{experiment}/traces/x",
+        "s3://bucket/x",
+        "",
+    ]:
+        body = {"key": "mlflow.artifactLocation", "value": location}
+        assert call(server.url, "PATCH", f"traces/{trace}/tags", body)[0] == 200
+        for path in (page, f"{page}&path={attachment}"):
+            status, _, answer = ask(server, "GET", path)
+            assert status == 400 and b"spans" not in answer and b"bytes" not in answer, (location, status, answer)
+
+
+def test_symlinks_stay_below_the_artifacts(start_server, target, tmp_path):
+    root, secret = tmp_path / "root", tmp_path / "secret"
+    secret.mkdir()
+    (secret / "key").write_text("secret")
+    server = start_server(target, "sqlite", "--no-serve-artifacts", "--default-artifact-root", str(root))
+    runs = create_runs(server.url, 2)
+    info = call(server.url, "GET", f"runs/get?run_id={runs[0]}")[1]["run"]["info"]
+    folder = Path(info["artifact_uri"])
+    (folder / "model").mkdir(parents=True)
+    (folder / "model/key").write_text("fine")
+    (folder / "link").symlink_to(secret)
+    # A whole run may be a link, too.
+    other = Path(call(server.url, "GET", f"runs/get?run_id={runs[1]}")[1]["run"]["info"]["artifact_uri"])
+    other.parent.mkdir()
+    other.symlink_to(secret)
+    call(server.url, "POST", "registered-models/create", {"name": "m"})
+    for path, want in [("model", 200), ("link", 400), ("link/../link", 400)]:
+        body = {"name": "m", "source": f"runs:/{runs[0]}/{path}", "run_id": runs[0]}
+        status, answer = call(server.url, "POST", "model-versions/create", body)
+        if status != 200:
+            assert (status, want) == (400, 400)
+            continue
+        version = answer["model_version"]["version"]
+        page = f"/model-versions/get-artifact?name=m&version={version}&path=key"
+        status, _, answer = ask(server, "GET", page)
+        assert (status, b"secret" in answer) == (want, False), (path, answer)
+    for run, path in [(runs[0], "link"), (runs[1], "")]:
+        status, answer = call(server.url, "GET", f"artifacts/list?run_id={run}&path={quote(path)}")
+        assert status == 400 and "outside" in answer["message"]
+    for run, path in [(runs[0], "link/key"), (runs[1], "key")]:
+        status, _, answer = ask(server, "GET", f"/get-artifact?run_id={run}&path={path}")
+        assert status == 400 and b"secret" not in answer.lower().replace(b"invalid", b"")
+        upload = f"/ajax-api/2.0/mlflow/upload-artifact?run_uuid={run}&path={path}2"
+        assert ask(server, "POST", upload, b"x")[0] == 400
+    assert os.listdir(secret) == ["key"]

@@ -19,6 +19,7 @@ use crate::proto::{
     get_model_version, get_model_version_download_uri, search_model_versions, set_model_version_tag,
     transition_model_version_stage, update_model_version,
 };
+use crate::store::VersionFolder;
 
 impl Request for CreateModelVersion {
     const SCHEMA: Schema = &[
@@ -198,6 +199,10 @@ pub async fn get_model_version_artifact(
     let path = path.ok_or_else(|| Error::new(ErrorCode::BadRequest, "Request must specify path."))?;
     let path = ArtifactPath::parse(&path)?;
     let key = VersionKey::parse(name, version.as_deref().unwrap_or_default())?;
-    let uri = app.store.get_model_version_folder(key).await?;
-    downloads::send(&request, &app.artifacts.folder(&uri)?, &path, Sender::Page).await
+    let VersionFolder { uri, run_uri } = app.store.get_model_version_folder(key).await?;
+    let folder = match run_uri {
+        Some(run_uri) => app.artifacts.folder_within(&uri, &run_uri)?,
+        None => app.artifacts.folder(&uri)?,
+    };
+    downloads::send(&request, &folder, &path, Sender::Page).await
 }

@@ -10,7 +10,7 @@ use crate::api::downloads::{self, Sender};
 use crate::api::state::App;
 use crate::artifacts::ArtifactPath;
 use crate::domain::trace::ARTIFACT_LOCATION;
-use crate::domain::{Error, ErrorCode, Result};
+use crate::domain::{Error, ErrorCode, Result, artifact_uri};
 use crate::proto::TraceInfoV3;
 
 /// The file with the spans of a trace.
@@ -24,6 +24,8 @@ pub struct GetTraceArtifact {
 }
 
 /// `GET get-trace-artifact`, of both versions. Upstream: `get_trace_artifact_handler`.
+///
+/// Differs: stock reads whatever folder the tag `mlflow.artifactLocation` names, which any client can set.
 pub async fn get_trace_artifact(
     app: App,
     request: HttpRequest,
@@ -80,5 +82,11 @@ async fn send_file(app: &App, request: &HttpRequest, info: &TraceInfoV3, path: &
         Error::new(ErrorCode::InvalidState, message)
     };
     let uri = info.tags.get(ARTIFACT_LOCATION).ok_or_else(corrupted)?;
-    downloads::send(request, &app.artifacts.folder(uri)?, &ArtifactPath::parse(path)?, Sender::Page).await
+    let experiment = info.trace_location.as_ref().and_then(|location| location.mlflow_experiment.as_ref());
+    let experiment = experiment.ok_or_else(corrupted)?.experiment_id().to_owned();
+    let experiment = app.store.get_experiment(experiment).await?;
+    // Any client can set the tag, so it is not believed further than to the traces of its experiment.
+    let traces = artifact_uri::traces_location(experiment.artifact_location())?;
+    let folder = app.artifacts.folder_within(uri, &traces)?;
+    downloads::send(request, &folder, &ArtifactPath::parse(path)?, Sender::Page).await
 }

@@ -27,39 +27,52 @@ const WRITE_FRAME_BYTES: usize = 1024 * 1024;
 /// A folder of the local file system as a store.
 #[derive(Debug, Clone)]
 pub(super) struct Disk {
+    place: Place,
+}
+
+/// A folder, and the folders that it must not lead out of.
+#[derive(Debug, Clone)]
+struct Place {
     root: PathBuf,
+    /// Where `root` lies by its name. With its symlinks resolved it has to lie there, too.
+    within: Vec<PathBuf>,
 }
 
 impl Disk {
     /// `root` need not exist; the first upload makes it.
     pub(super) fn new(root: PathBuf) -> Self {
-        Self { root }
+        Self { place: Place { root, within: Vec::new() } }
+    }
+
+    /// Refuses everything if the folder turns out to lie outside of `folder`.
+    pub(super) fn keep_within(&mut self, folder: PathBuf) {
+        self.place.within.push(folder);
     }
 
     /// Returns the folder.
     #[cfg(test)]
     pub(super) fn root(&self) -> &Path {
-        &self.root
+        &self.place.root
     }
 
     pub(super) async fn list(&self, path: ArtifactPath) -> Result<Vec<Entry>> {
-        let root = self.root.clone();
-        blocking(move || list(&root, &path)).await
+        let place = self.place.clone();
+        blocking(move || list(&place, &path)).await
     }
 
     pub(super) async fn open(&self, path: ArtifactPath) -> Result<(Stat, fs::File)> {
-        let root = self.root.clone();
-        blocking(move || open(&root, &path)).await
+        let place = self.place.clone();
+        blocking(move || open(&place, &path)).await
     }
 
     pub(super) async fn upload(&self, path: ArtifactPath) -> Result<DiskUpload> {
-        let root = self.root.clone();
-        blocking(move || DiskUpload::begin(&root, path)).await
+        let place = self.place.clone();
+        blocking(move || DiskUpload::begin(&place, path)).await
     }
 
     pub(super) async fn delete(&self, path: ArtifactPath) -> Result<()> {
-        let root = self.root.clone();
-        blocking(move || delete(&root, &path)).await
+        let place = self.place.clone();
+        blocking(move || delete(&place, &path)).await
     }
 }
 
@@ -71,8 +84,13 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + '
 ///
 /// Between this check and the use of its result somebody could put a symlink in the way; who can do that
 /// has access to the folder anyway. Upstream: `validate_path_within_directory`.
-fn locate(root: &Path, path: &ArtifactPath) -> Result<PathBuf> {
-    let Ok(real_root) = root.canonicalize() else { return Ok(root.join(path.as_str())) };
+fn locate(place: &Place, path: &ArtifactPath) -> Result<PathBuf> {
+    let root = &place.root;
+    let Ok(real_root) = root.canonicalize() else {
+        place.require_missing()?;
+        return Ok(root.join(path.as_str()));
+    };
+    place.require_within(&real_root)?;
     let mut missing = Vec::new();
     let mut names: Vec<&str> = path.as_str().split('/').filter(|name| !name.is_empty()).collect();
     loop {
@@ -90,6 +108,29 @@ fn locate(root: &Path, path: &ArtifactPath) -> Result<PathBuf> {
             Some(name) => missing.push(name),
             None => return Ok(root.join(path.as_str())),
         }
+    }
+}
+
+impl Place {
+    fn require_within(&self, real_root: &Path) -> Result<()> {
+        let leads_out =
+            |folder: &PathBuf| folder.canonicalize().is_ok_and(|real| !real_root.starts_with(real));
+        if self.within.iter().any(leads_out) { Err(outside()) } else { Ok(()) }
+    }
+
+    /// Checks the part of the root that exists, before the rest is made.
+    fn require_missing(&self) -> Result<()> {
+        for folder in &self.within {
+            let steps = self.root.ancestors().take_while(|step| step.starts_with(folder) && *step != folder);
+            let Some(existing) = steps.into_iter().find(|step| step.symlink_metadata().is_ok()) else {
+                continue;
+            };
+            let real = existing.canonicalize().map_err(|e| outside().with_source(e))?;
+            if folder.canonicalize().is_ok_and(|folder| !real.starts_with(folder)) {
+                return Err(outside());
+            }
+        }
+        Ok(())
     }
 }
 
@@ -127,14 +168,14 @@ fn io_error(error: io::Error, path: &ArtifactPath) -> Error {
     Error::new(code, message).with_source(error)
 }
 
-fn list(root: &Path, path: &ArtifactPath) -> Result<Vec<Entry>> {
-    let folder = locate(root, path)?;
+fn list(place: &Place, path: &ArtifactPath) -> Result<Vec<Entry>> {
+    let folder = locate(place, path)?;
     let children = match fs::read_dir(&folder) {
         Ok(children) => children,
         Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(Vec::new()),
         Err(e) => return Err(io_error(e, path)),
     };
-    let real_root = root.canonicalize().map_err(|e| io_error(e, path))?;
+    let real_root = place.root.canonicalize().map_err(|e| io_error(e, path))?;
     let mut entries = Vec::new();
     for child in children {
         let child = child.map_err(|e| io_error(e, path))?;
@@ -160,8 +201,8 @@ fn entry(real_root: &Path, child: &fs::DirEntry, name: String) -> Option<Entry> 
     Some(Entry { name, size_bytes: (!metadata.is_dir()).then_some(metadata.len()) })
 }
 
-fn open(root: &Path, path: &ArtifactPath) -> Result<(Stat, fs::File)> {
-    let location = locate(root, path)?;
+fn open(place: &Place, path: &ArtifactPath) -> Result<(Stat, fs::File)> {
+    let location = locate(place, path)?;
     if path.is_reserved() {
         return Err(no_such(path));
     }
@@ -224,13 +265,13 @@ fn read_frame(file: fs::File, range: Range<u64>) -> Option<Reading> {
     }))
 }
 
-fn delete(root: &Path, path: &ArtifactPath) -> Result<()> {
+fn delete(place: &Place, path: &ArtifactPath) -> Result<()> {
     if path.is_root() {
         return Err(Error::invalid("Invalid path"));
     }
-    locate(root, path)?;
+    locate(place, path)?;
     // not what a symlink leads to but the link itself
-    let location = root.join(path.as_str());
+    let location = place.root.join(path.as_str());
     let result = match location.symlink_metadata() {
         Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(&location),
         Ok(_) => fs::remove_file(&location),
@@ -266,12 +307,13 @@ enum Writing {
 }
 
 impl DiskUpload {
-    fn begin(root: &Path, path: ArtifactPath) -> Result<Self> {
+    fn begin(place: &Place, path: ArtifactPath) -> Result<Self> {
         if path.is_root() {
             return Err(is_folder(&path));
         }
-        fs::create_dir_all(root).map_err(|e| io_error(e, &path))?;
-        let target = locate(root, &path)?;
+        place.require_missing()?;
+        fs::create_dir_all(&place.root).map_err(|e| io_error(e, &path))?;
+        let target = locate(place, &path)?;
         match target.symlink_metadata() {
             Ok(metadata) if metadata.is_dir() => return Err(is_folder(&path)),
             Err(e) if e.kind() == ErrorKind::InvalidFilename => return Err(io_error(e, &path)),

@@ -10,6 +10,7 @@ use super::remote_client::{self, Remotes};
 use super::{ArtifactPath, Folder, Store};
 use crate::config::Environment;
 use crate::domain::artifact_uri::{self, UriParts};
+use crate::domain::model_source::is_within;
 use crate::domain::{Error, ErrorCode, Result};
 
 /// Where an `http(s)` URI of the artifact proxy has its path.
@@ -92,6 +93,8 @@ struct Stores {
     clients: Mutex<HashMap<String, Arc<Objects>>>,
     uploads: Arc<Uploads>,
     remotes: Remotes,
+    /// Folders of this machine that the operator has named.
+    roots: Vec<PathBuf>,
 }
 
 /// What a URI makes a server connect to: family of the scheme, host, port.
@@ -108,6 +111,7 @@ impl Artifacts {
             clients: Mutex::default(),
             uploads: Uploads::new(),
             remotes: Remotes::new(settings.environment.clone(), trusted),
+            roots: named.into_iter().filter_map(|uri| local_root(uri)).collect(),
         };
         let destination = if settings.serve { Some(stores.open(&settings.destination)?) } else { None };
         if !settings.serve && remote_client::is_remote(&UriParts::split(&settings.default_root)) {
@@ -146,6 +150,25 @@ impl Artifacts {
         }
         self.check_host(artifact_uri, None)?;
         self.stores.open(artifact_uri)
+    }
+
+    /// Returns the folder of an artifact URI that a client may have chosen, and which has to be a part of `owner`, the
+    /// URI of what it belongs to. No symlink leads out of that.
+    ///
+    /// # Errors
+    /// `INVALID_PARAMETER_VALUE` if it is no part of it; otherwise as [`Artifacts::folder`].
+    pub fn folder_within(&self, artifact_uri: &str, owner: &str) -> Result<Folder> {
+        if artifact_uri::climbs(artifact_uri) || !is_within(artifact_uri, owner) {
+            let message = format!(
+                "The artifact location '{artifact_uri}' is not within '{owner}', to which it belongs."
+            );
+            return Err(Error::invalid(message));
+        }
+        let mut folder = self.folder(artifact_uri)?;
+        if let (Store::Disk(disk), Some(root)) = (&mut folder.store, local_root(owner)) {
+            disk.keep_within(root);
+        }
+        Ok(folder)
     }
 
     /// Checks that a location which a client wants to be stored as `field` names no host that the server would
@@ -187,7 +210,19 @@ impl Stores {
             let (remote, base) = self.remotes.open(uri, &targets(uri).unwrap_or_default())?;
             return Ok(Folder { store: Store::Remote(remote), base });
         }
-        open_location(uri)
+        self.open_location(uri)
+    }
+
+    /// Opens a local folder, or says why the location is none.
+    fn open_location(&self, uri: &str) -> Result<Folder> {
+        let Some(path) = artifact_uri::local_path(uri)? else { return Err(no_place(uri)) };
+        let root = std::path::absolute(PathBuf::from(path)).map_err(Error::internal)?;
+        let mut disk = Disk::new(root.clone());
+        // the folder itself may be a symlink, too
+        for named in self.roots.iter().filter(|named| root.starts_with(named)) {
+            disk.keep_within(named.clone());
+        }
+        Ok(Folder { store: Store::Disk(disk), base: ArtifactPath::default() })
     }
 
     fn open_objects(&self, parts: &UriParts<'_>) -> Result<Folder> {
@@ -206,11 +241,10 @@ impl Stores {
     }
 }
 
-/// Opens a local folder, or says why the location is none.
-fn open_location(uri: &str) -> Result<Folder> {
-    let Some(path) = artifact_uri::local_path(uri)? else { return Err(no_place(uri)) };
-    let root = std::path::absolute(PathBuf::from(path)).map_err(Error::internal)?;
-    Ok(Folder { store: Store::Disk(Disk::new(root)), base: ArtifactPath::default() })
+/// Returns the folder of this machine that a URI means, if it means one.
+fn local_root(uri: &str) -> Option<PathBuf> {
+    let path = artifact_uri::local_path(uri).ok()??;
+    std::path::absolute(path).ok()
 }
 
 /// Says why a location is no place that can be opened.
@@ -338,6 +372,33 @@ mod tests {
             ("mlflow-artifacts://store:8081/1/r", "INVALID_PARAMETER_VALUE: The tracking server does not"),
         ] {
             let got = resolved(&artifacts, uri);
+            assert!(got.starts_with(want), "{uri}: {got}");
+        }
+    }
+
+    #[test]
+    fn locations_of_clients_are_parts_of_what_they_belong_to() {
+        let artifacts = artifacts(true);
+        for (uri, owner, want) in [
+            (
+                "mlflow-artifacts:/1/traces/t/artifacts",
+                "mlflow-artifacts:/1",
+                "/srv/artifacts|1/traces/t/artifacts",
+            ),
+            ("/data/1/traces/t/artifacts", "/data/1", "/data/1/traces/t/artifacts|"),
+            ("s3://b/1/traces/t", "s3://b/1", "Objects(\"s3://b\")|1/traces/t"),
+            ("/etc", "/data/1", "INVALID"),
+            ("/data/1/../../etc", "/data/1", "INVALID"),
+            ("/data/1/%2e%2e/x", "/data/1", "INVALID"),
+            ("/data/10/x", "/data/1", "INVALID"),
+            ("file:///data/1/x", "/data/1", "INVALID"),
+            ("mlflow-artifacts:/2/r", "mlflow-artifacts:/1", "INVALID"),
+            ("s3://other/1/x", "s3://b/1", "INVALID"),
+        ] {
+            let got = match artifacts.folder_within(uri, owner) {
+                Ok(_) => resolved(&artifacts, uri),
+                Err(error) => error.code.name().to_owned(),
+            };
             assert!(got.starts_with(want), "{uri}: {got}");
         }
     }

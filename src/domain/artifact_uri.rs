@@ -154,6 +154,11 @@ fn join_paths(prefix: &str, suffix: &str) -> String {
     format!("{prefix}{slash}{suffix}")
 }
 
+/// Says whether a URI has steps up in it, however often they are encoded.
+pub fn climbs(uri: &str) -> bool {
+    decode_fully(uri).is_none_or(|decoded| decoded.split(['/', '\\']).any(|step| step == ".."))
+}
+
 /// Returns where an experiment keeps its artifacts unless the client names a place: `<root>/<experiment_id>`.
 pub fn experiment_location(root: &str, experiment_id: &str) -> Result<String> {
     append(root, experiment_id)
@@ -167,6 +172,11 @@ pub fn run_artifact_uri(experiment_location: &str, run_id: &str) -> Result<Strin
 /// Returns where a logged model keeps its artifacts: `<location of its experiment>/models/<model_id>/artifacts`.
 pub fn logged_model_location(experiment_location: &str, model_id: &str) -> Result<String> {
     append(experiment_location, &format!("models/{model_id}/artifacts"))
+}
+
+/// Returns where the traces of an experiment keep their artifacts: `<location of the experiment>/traces`.
+pub fn traces_location(experiment_location: &str) -> Result<String> {
+    append(experiment_location, "traces")
 }
 
 /// Returns where a trace keeps its artifacts: `<location of its experiment>/traces/<trace_id>/artifacts`.

@@ -54,6 +54,7 @@ use conn::{Access, Conn, ConnSettings};
 use dialect::Dialect;
 use doors::{GroupedWrite, Pending, Queue, Session, Shared, run_groups};
 use lanes::{Lane, Lanes, Sizes};
+pub use registry::VersionFolder;
 use runs::create::NewRun;
 use sqlite_file::FileId;
 use uri::DatabaseUri;

@@ -62,15 +62,36 @@ impl Store {
     ///
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST` also for an unknown run that the version's source names.
-    pub async fn get_model_version_folder(&self, key: VersionKey) -> Result<String> {
+    pub async fn get_model_version_folder(&self, key: VersionKey) -> Result<VersionFolder> {
         self.read(move |conn| {
-            let uri = get_version(conn, &key)?.download_uri().unwrap_or_default();
-            let Some((run_id, path)) = model_source::run_source(&uri) else { return Ok(uri) };
-            let root = get_run(conn, &run_id)?.artifact_uri.unwrap_or_default();
-            artifact_uri::append(&root, &path)
+            let version = get_version(conn, &key)?;
+            folder_of(conn, &version)
         })
         .await
     }
+}
+
+/// Where the files of a version are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VersionFolder {
+    /// The folder.
+    pub uri: String,
+    /// The artifacts of the run that the folder is a part of, where that is known.
+    pub run_uri: Option<String>,
+}
+
+fn folder_of(conn: &mut Conn, version: &VersionRow) -> Result<VersionFolder> {
+    let uri = version.download_uri().unwrap_or_default();
+    if let Some((run_id, path)) = model_source::run_source(&uri) {
+        let root = get_run(conn, &run_id)?.artifact_uri.unwrap_or_default();
+        return Ok(VersionFolder { uri: artifact_uri::append(&root, &path)?, run_uri: Some(root) });
+    }
+    let run = version.run_id.as_deref().map(|id| get_run(conn, id));
+    let root = match run.transpose() {
+        Err(e) if e.code != ErrorCode::ResourceDoesNotExist => return Err(e),
+        found => found.ok().flatten().and_then(|run| run.artifact_uri),
+    };
+    Ok(VersionFolder { run_uri: root.filter(|root| is_within(&uri, root)), uri })
 }
 
 fn resolve_in(conn: &mut Conn, mut new: NewModelVersion) -> Result<(NewModelVersion, Option<LocalSource>)> {

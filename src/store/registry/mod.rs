@@ -32,6 +32,7 @@ use crate::domain::time::now_ms;
 use crate::domain::webhook::change::{Change, What};
 use crate::domain::{Error, Result};
 use crate::proto::{RegisteredModel, RegisteredModelAlias, RegisteredModelTag};
+pub use create::VersionFolder;
 use versions::{latest_versions, version_messages};
 
 /// Rows that go into one statement: few enough for the binds of either database.

@@ -177,7 +177,10 @@ fn sources_are_resolved() {
         assert_eq!((version.version(), version.run_id()), ("1", run.as_str()));
         assert_eq!(
             store.get_model_version_folder(key("m", 1)).await.unwrap(),
-            format!("/artifacts/{experiment}/{run}/artifacts/model")
+            VersionFolder {
+                uri: format!("/artifacts/{experiment}/{run}/artifacts/model"),
+                run_uri: Some(format!("/artifacts/{experiment}/{run}/artifacts")),
+            }
         );
 
         let from_model = json!({"name": "m", "source": format!("models:/{id}"), "model_id": id});
