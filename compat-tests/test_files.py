@@ -257,6 +257,24 @@ def test_what_one_statement_cannot_hold_is_refused(start_server, target, backend
     assert connection_status in (200, 400)
 
 
+# What a killed server leaves
+
+
+def test_leftovers_of_uploads_are_removed_by_age(start_server, target, tmp_path):
+    artifacts = tmp_path / "artifacts"
+    folder = artifacts / "1/run/artifacts"
+    folder.mkdir(parents=True)
+    old, young, file = (folder / name for name in (".artifact.uploading.old", ".artifact.uploading.new", "model.bin"))
+    for path in (old, young, file):
+        path.write_bytes(b"x" * 100)
+    for path in (old, file):
+        os.utime(path, (time.time() - 7200,) * 2)
+    server = start_server(target, "sqlite", artifacts=str(artifacts))
+    wait_until(lambda: not old.exists())
+    assert young.exists() and file.exists()
+    wait_until(lambda: "removed 1 uploads that were never finished, 100 bytes" in server.log.read_text())
+
+
 # Folders that clients may not reach
 
 

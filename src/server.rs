@@ -18,7 +18,7 @@ use crate::api;
 use crate::api::middleware::metrics::Metrics;
 use crate::api::middleware::{guard, request_log, security, workspace};
 use crate::api::state::AppState;
-use crate::artifacts::{Artifacts, Settings};
+use crate::artifacts::{self, Artifacts, Settings};
 use crate::config::{Config, PostgresPooler, SqliteSynchronous};
 use crate::domain::trace::prices::Prices;
 use crate::store::conn::Pooler;
@@ -51,6 +51,7 @@ async fn serve(config: Config) -> Result<()> {
     let (workers, keep_alive, drain) = (config.workers, config.keep_alive, config.shutdown_timeout);
     info!(database = %config.backend_store_uri, artifacts = %config.artifacts_destination, "opened the stores");
 
+    artifacts::start_sweeping(state.artifacts.local_roots().to_vec());
     let factory = {
         let state = state.clone();
         move || build_app(&state)

@@ -324,6 +324,8 @@ impl DiskUpload {
         let name = format!("{UPLOAD_PREFIX}{}", uuid::Uuid::new_v4().simple());
         let temporary = folder.join(name);
         let file = fs::File::create_new(&temporary).map_err(|e| io_error(e, &path))?;
+        // tells those who look for leftovers that this is none; not every file system can
+        file.try_lock().ok();
         Ok(Self {
             path,
             target,

@@ -13,6 +13,7 @@ mod objects;
 mod path;
 mod remote;
 mod remote_client;
+mod sweep;
 #[cfg(test)]
 mod tests;
 mod uri;
@@ -27,6 +28,7 @@ use futures_util::{Stream, StreamExt as _};
 pub use local::require_within;
 pub use objects::{Part, PartUrl, PresignedDownload, PresignedUpload, Wanted};
 pub use path::ArtifactPath;
+pub use sweep::start_sweeping;
 pub use uri::{Artifacts, Settings, default_root};
 
 use crate::domain::{Error, ErrorCode, Result};

@@ -171,6 +171,11 @@ impl Artifacts {
         Ok(folder)
     }
 
+    /// Returns the folders of this machine where uploads of clients are collected.
+    pub fn local_roots(&self) -> &[PathBuf] {
+        &self.stores.roots
+    }
+
     /// Checks that a location which a client wants to be stored as `field` names no host that the server would
     /// connect to for it. Its form is checked by [`artifact_uri::validate_location`].
     ///
