@@ -163,6 +163,20 @@ def test_tags_links_and_deletion(mlflow, client, experiment):
     assert mlflow.search_traces(locations=[experiment], return_type="list") == []
 
 
+def test_assessments_of_one_moment_keep_their_order(mlflow, experiment):
+    with mlflow.start_span("s"):
+        pass
+    trace = last(mlflow).info.trace_id
+    now = time.time_ns() // 10**6
+    names = [f"n{number}" for number in (3, 1, 4, 0, 5, 9, 2, 6)]
+    for name in names:
+        made = Feedback(name=name, value=1, source=HUMAN, create_time_ms=now, last_update_time_ms=now)
+        mlflow.log_assessment(trace, made)
+    assert [made.name for made in mlflow.get_trace(trace).info.assessments] == names
+    (found,) = mlflow.search_traces(locations=[experiment], return_type="list")
+    assert [made.name for made in found.info.assessments] == names
+
+
 def test_assessments(mlflow, experiment):
     with mlflow.start_span("answer"):
         pass

@@ -598,3 +598,31 @@ def test_large_artifact_round_trip(mlflow, client, tmp_path):
     got = client.download_artifacts(run.info.run_id, "large.bin", str(tmp_path.parent))
     with open(got, "rb") as file:
         assert hashlib.file_digest(file, "sha256").hexdigest() == digest.hexdigest()
+
+
+# --- order ------------------------------------------------------------------------------------------------------
+
+
+def test_lists_come_in_the_order_of_logging(client, experiment_id, backend):
+    if backend == "postgres":
+        pytest.skip("the table's order, which is nobody's promise")
+    first, second = ["zeta", "alpha", "mid"], ["omega", "beta", "alpha"]
+    run_id = client.create_run(experiment_id, tags=dict.fromkeys(first, "v"), run_name="n").info.run_id
+    for keys in (first, second):
+        client.log_batch(
+            run_id, [Metric(key, 1, 1, 0) for key in keys], [Param(key, "1") for key in keys], [RunTag(key, "w") for key in keys]
+        )
+    want = ["zeta", "alpha", "mid", "omega", "beta"]
+    for run in (client.get_run(run_id), client.search_runs([experiment_id])[0]):
+        assert (list(run.data.metrics), list(run.data.params)) == (want, want)
+        assert [key for key in run.data.tags if not key.startswith("mlflow.")] == want
+    name = f"ordered-{run_id}"
+    model = client.create_registered_model(name, tags=dict.fromkeys(first, "v"))
+    version = client.create_model_version(name, "s3://bucket/x", tags=dict.fromkeys(first, "v"))
+    client.set_registered_model_tag(name, "beta", "v")
+    client.set_model_version_tag(name, version.version, "beta", "v")
+    assert (list(model.tags), list(version.tags)) == (first, first)
+    (found,) = client.search_registered_models(f"name = '{name}'")
+    (found_version,) = client.search_model_versions(f"name = '{name}'")
+    for tags in (client.get_registered_model(name).tags, found.tags, found_version.tags):
+        assert list(tags) == [*first, "beta"]

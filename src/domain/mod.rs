@@ -4,6 +4,7 @@ pub mod artifact_uri;
 pub mod correlation;
 pub mod dataset;
 pub mod demo;
+pub mod distinct;
 pub mod error;
 pub mod evaluation_dataset;
 pub mod experiment;

@@ -1,6 +1,7 @@
 //! The model registry: names, stages, tags and aliases, and what a new model or version must look like. Where the
 //! source of a version may point is in `model_source.rs`. A prompt is a registered model with a tag that says so.
 
+use super::distinct::one_of_each;
 use super::{Error, ErrorCode, Result, python, validate};
 use crate::proto::{CreateModelVersion, CreateRegisteredModel, ModelVersionTag, RegisteredModelTag};
 
@@ -213,12 +214,9 @@ pub fn validate_version_tag(key: &str, value: &str) -> Result<()> {
 /// A key with its value.
 pub type Pair = (String, String);
 
-/// Keeps the last value of each key, sorted by key.
-fn last_of_each(tags: impl DoubleEndedIterator<Item = Pair>) -> Vec<Pair> {
-    let mut tags: Vec<_> = tags.rev().collect();
-    tags.sort_by(|a, b| a.0.cmp(&b.0));
-    tags.dedup_by(|later, kept| later.0 == kept.0);
-    tags
+/// Keeps the last value of each key, where the key stood first.
+fn last_of_each(tags: impl Iterator<Item = Pair>) -> Vec<Pair> {
+    one_of_each(tags, |(key, _)| key.clone(), |_, _| true)
 }
 
 /// Says whether tags make what has them a prompt.

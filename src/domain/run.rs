@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use rand::seq::IndexedRandom as _;
 
+use super::distinct::one_of_each;
 use super::validate::{self, LongValues};
 use super::{Error, Result, python};
 use crate::proto::{LogBatch, LogMetric, LogParam, Metric, Param, RunTag, SetTag};
@@ -205,14 +206,7 @@ fn new_tag(t: RunTag, path: &str, long: LongValues) -> Result<RunTag> {
 
 /// Keeps the last tag of each key, in the order of their first appearance.
 fn last_of_each(tags: Vec<RunTag>) -> Vec<RunTag> {
-    let mut kept: Vec<RunTag> = Vec::with_capacity(tags.len());
-    for tag in tags {
-        match kept.iter_mut().find(|k| k.key == tag.key) {
-            Some(earlier) => *earlier = tag,
-            None => kept.push(tag),
-        }
-    }
-    kept
+    one_of_each(tags.into_iter(), |tag| tag.key.clone(), |_, _| true)
 }
 
 fn distinct_params(params: &[Param]) -> Result<()> {

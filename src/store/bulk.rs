@@ -2,7 +2,8 @@
 //! which is in the process, a prepared statement runs once per row. With `dialect.rs` the only place where the
 //! two databases go different ways.
 //!
-//! Rows are to come sorted by run and key: two writers that lock rows in one order cannot deadlock.
+//! Rows come in the order in which they were logged. SQLite has one writer and keeps that order, in which its rows are
+//! read again. On PostgreSQL they are written by run and key: two writers that lock rows in one order cannot deadlock.
 
 use diesel::sql_types::Text;
 use diesel::{QueryResult, RunQueryDsl as _, SqliteConnection};
@@ -10,6 +11,7 @@ use diesel::{QueryResult, RunQueryDsl as _, SqliteConnection};
 use super::conn::Conn;
 use super::runs::RunRow;
 use super::statement::{Bind, statement};
+use crate::domain::distinct::one_of_each;
 
 /// A metric of a run, as it is stored.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -45,10 +47,12 @@ impl MetricRow<'_> {
 pub(super) fn log_metrics(
     conn: &mut Conn,
     runs: &[&str],
-    rows: &[MetricRow<'_>],
+    mut rows: Vec<MetricRow<'_>>,
 ) -> QueryResult<Vec<(String, String)>> {
     match conn {
         Conn::Pg(c) => {
+            // Equal ones keep their order.
+            rows.sort_by(|a, b| (a.run, a.key).cmp(&(b.run, b.key)));
             let run: Vec<&str> = rows.iter().map(|r| r.run).collect();
             let key: Vec<&str> = rows.iter().map(|r| r.key).collect();
             let value: Vec<f64> = rows.iter().map(|r| r.value).collect();
@@ -75,7 +79,7 @@ pub(super) fn log_metrics(
             for row in rows.iter().filter(|row| is_active(row.run)) {
                 statement::<()>(SQLITE_METRIC, &binds_of(row)).execute(c)?;
             }
-            for row in latest(rows).into_iter().filter(|row| is_active(row.run)) {
+            for row in latest(&rows).into_iter().filter(|row| is_active(row.run)) {
                 statement::<()>(SQLITE_LATEST_METRIC, &binds_of(row)).execute(c)?;
             }
             Ok(found)
@@ -128,20 +132,9 @@ fn binds_of<'a>(row: &MetricRow<'a>) -> [Bind<'a>; 6] {
     ]
 }
 
-/// Returns the latest row of each run and key; rows of one run and key stand together.
+/// Returns the latest row of each run and key, in the order in which these are named first.
 fn latest<'r, 'a>(rows: &'r [MetricRow<'a>]) -> Vec<&'r MetricRow<'a>> {
-    let mut kept: Vec<&MetricRow<'a>> = Vec::new();
-    for row in rows {
-        match kept.last_mut() {
-            Some(last) if last.run == row.run && last.key == row.key => {
-                if row.is_later_than(last) {
-                    *last = row;
-                }
-            }
-            _ => kept.push(row),
-        }
-    }
-    kept
+    one_of_each(rows.iter(), |row| (row.run, row.key), |old, new| new.is_later_than(old))
 }
 
 /// Adds runs with their tags, which are read in the order of `tags`; a run that is there already is left alone. One
@@ -213,7 +206,7 @@ const SQLITE_NEW_TAG: &str =
     "INSERT INTO tags (run_uuid, key, value) VALUES (?, ?, ?) ON CONFLICT DO NOTHING";
 
 /// Adds params that are not there yet and returns how many were added.
-pub(super) fn insert_params(conn: &mut Conn, rows: &[PairRow<'_>]) -> QueryResult<usize> {
+pub(super) fn insert_params(conn: &mut Conn, rows: Vec<PairRow<'_>>) -> QueryResult<usize> {
     const PG: &str =
         "INSERT INTO params (run_uuid, key, value) SELECT * FROM unnest(?, ?, ?) ON CONFLICT DO NOTHING";
     const SQLITE: &str = "INSERT INTO params (run_uuid, key, value) VALUES (?, ?, ?) ON CONFLICT DO NOTHING";
@@ -221,7 +214,7 @@ pub(super) fn insert_params(conn: &mut Conn, rows: &[PairRow<'_>]) -> QueryResul
 }
 
 /// Writes tags over earlier values. Run and key must not repeat.
-pub(super) fn upsert_tags(conn: &mut Conn, rows: &[PairRow<'_>]) -> QueryResult<usize> {
+pub(super) fn upsert_tags(conn: &mut Conn, rows: Vec<PairRow<'_>>) -> QueryResult<usize> {
     const PG: &str = "INSERT INTO tags (run_uuid, key, value) SELECT * FROM unnest(?, ?, ?) \
                       ON CONFLICT (key, run_uuid) DO UPDATE SET value = excluded.value";
     const SQLITE: &str = "INSERT INTO tags (run_uuid, key, value) VALUES (?, ?, ?) \
@@ -231,7 +224,7 @@ pub(super) fn upsert_tags(conn: &mut Conn, rows: &[PairRow<'_>]) -> QueryResult<
 
 fn write_pairs(
     conn: &mut Conn,
-    rows: &[PairRow<'_>],
+    mut rows: Vec<PairRow<'_>>,
     pg: &'static str,
     sqlite: &'static str,
 ) -> QueryResult<usize> {
@@ -240,12 +233,13 @@ fn write_pairs(
     }
     match conn {
         Conn::Pg(c) => {
+            rows.sort_unstable_by(|a, b| (a.run, a.key).cmp(&(b.run, b.key)));
             let run: Vec<&str> = rows.iter().map(|r| r.run).collect();
             let key: Vec<&str> = rows.iter().map(|r| r.key).collect();
             let value: Vec<&str> = rows.iter().map(|r| r.value).collect();
             statement::<()>(pg, &[Bind::Texts(&run), Bind::Texts(&key), Bind::Texts(&value)]).execute(c)
         }
-        Conn::Sqlite(c) => write_each_pair(c, rows, sqlite),
+        Conn::Sqlite(c) => write_each_pair(c, &rows, sqlite),
     }
 }
 

@@ -21,9 +21,8 @@ use crate::proto::LogInputs;
 
 /// Runs `test` on an empty store of every database there is.
 pub(crate) fn on_each_database<F: Future<Output = ()>>(test: impl Fn(Store) -> F) {
+    on_sqlite(&test);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    runtime.block_on(test(open(&format!("sqlite:///{}/test.db", folder.path().display()))));
     if let Ok(url) = std::env::var("TEST_DATABASE_URL") {
         let schema = format!("test_{}", uuid::Uuid::new_v4().simple());
         let execute = |sql: String| {
@@ -35,6 +34,13 @@ pub(crate) fn on_each_database<F: Future<Output = ()>>(test: impl Fn(Store) -> F
         runtime.block_on(test(open(&format!("{url}{separator}options=-csearch_path%3D{schema}"))));
         execute(format!("DROP SCHEMA {schema} CASCADE"));
     }
+}
+
+/// Runs `test` on an empty SQLite store: for what only that database promises.
+pub(crate) fn on_sqlite<F: Future<Output = ()>>(test: impl Fn(Store) -> F) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    runtime.block_on(test(open(&format!("sqlite:///{}/test.db", folder.path().display()))));
 }
 
 fn open(uri: &str) -> Store {

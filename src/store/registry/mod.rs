@@ -350,7 +350,8 @@ fn single(conn: &mut Conn, row: ModelRow) -> Result<RegisteredModel> {
 }
 
 /// The tags and aliases of the models of a list, the latter with their versions, each with the model's place in the list
-/// counted from 0. Indexes: `ferroflow_registered_model_tags`, the primary key of aliases.
+/// counted from 0. Indexes: `ferroflow_registered_model_tags`, by which SQLite has the tags in the order in which they
+/// were set, and the primary key of aliases, by which it has these sorted; PostgreSQL sorts both.
 const PG_TAGS_AND_ALIASES: &str = "SELECT p.place - 1, t.key, t.value, t.version \
     FROM unnest(?) WITH ORDINALITY p(name, place) CROSS JOIN LATERAL (\
     SELECT key, value, CAST(NULL AS INTEGER) AS version FROM registered_model_tags \
@@ -360,8 +361,7 @@ const PG_TAGS_AND_ALIASES: &str = "SELECT p.place - 1, t.key, t.value, t.version
 const SQLITE_TAGS_AND_ALIASES: &str = "SELECT p.key, t.key, t.value, NULL \
     FROM json_each(?) p CROSS JOIN registered_model_tags t ON t.workspace = 'default' AND t.name = p.value \
     UNION ALL SELECT p.key, a.alias, NULL, a.version \
-    FROM json_each(?) p CROSS JOIN registered_model_aliases a ON a.workspace = 'default' AND a.name = p.value \
-    ORDER BY 1, 2";
+    FROM json_each(?) p CROSS JOIN registered_model_aliases a ON a.workspace = 'default' AND a.name = p.value";
 
 /// Adds to a page of rows what belongs to them, keeping the order, by three statements: however many versions there
 /// are, only the newest of each stage are read.

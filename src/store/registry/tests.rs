@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::domain::registry::{NewModelVersion, Stage};
 use crate::proto::{CreateModelVersion, ModelVersion};
-use crate::store::testing::{message, on_each_database};
+use crate::store::testing::{message, on_each_database, on_sqlite};
 
 impl Store {
     /// Creates a registered model with tags.
@@ -266,5 +266,27 @@ fn versions_are_described_and_tagged() {
                 store.set_model_version_tag(key("m", version), ("k".into(), "v".into())).await.unwrap_err();
             assert_eq!(error.message, format!("Model Version (name=m, version={version}) not found"));
         }
+    });
+}
+
+#[test]
+fn sqlite_shows_tags_in_the_order_of_setting_and_aliases_sorted() {
+    on_sqlite(|store| async move {
+        let tags = json!(["z", "a", "m", "z"].map(|key| json!({"key": key, "value": "v"})));
+        store.register("model", tags.clone()).await;
+        store.make_version("model", tags.clone()).await;
+        store.make_version("model", tags).await;
+        store.set_registered_model_tag("model".into(), "b".into(), "v".into()).await.unwrap();
+        for alias in ["y", "c"] {
+            store.set_registered_model_alias("model".into(), alias.into(), "1".into()).await.unwrap();
+        }
+        let model = store.get_registered_model("model".into()).await.unwrap();
+        let keys: Vec<&str> = model.tags.iter().map(RegisteredModelTag::key).collect();
+        assert_eq!(keys, ["z", "a", "m", "b"]);
+        let aliases: Vec<&str> = model.aliases.iter().map(RegisteredModelAlias::alias).collect();
+        assert_eq!(aliases, ["c", "y"]);
+        let version = store.get_model_version(key("model", 2)).await.unwrap();
+        let keys: Vec<&str> = version.tags.iter().map(crate::proto::ModelVersionTag::key).collect();
+        assert_eq!(keys, ["z", "a", "m"]);
     });
 }

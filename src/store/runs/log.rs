@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use diesel::prelude::*;
 
 use super::{run_not_active, run_not_found};
+use crate::domain::distinct::one_of_each;
 use crate::domain::run::{NewBatch, NewMetric, ParamsFrom, RUN_NAME_TAG};
 use crate::domain::{Error, ErrorCode, Result, python};
 use crate::proto::Param;
@@ -31,7 +32,7 @@ pub(in crate::store) fn has_only_metrics(batch: &NewBatch) -> bool {
 pub(in crate::store) fn log_metrics_only(conn: &mut Conn, batches: &[&NewBatch]) -> Result<Vec<Verdict>> {
     let all: Vec<&NewBatch> = batches.to_vec();
     let ids = distinct_runs(&all);
-    let found = bulk::log_metrics(conn, &ids, &metric_rows(&all))?;
+    let found = bulk::log_metrics(conn, &ids, metric_rows(&all))?;
     let stages: HashMap<&str, &str> = found.iter().map(|(id, stage)| (id.as_str(), stage.as_str())).collect();
     Ok(batches.iter().map(|b| check_stage(&b.run_id, stages.get(b.run_id.as_str()).copied())).collect())
 }
@@ -50,7 +51,8 @@ pub(in crate::store) fn log_batches(conn: &mut Conn, batches: &[&NewBatch]) -> R
         .collect();
     check_models(conn, batches, &mut verdicts)?;
     let new_params = check_params(conn, batches, &mut verdicts)?;
-    if bulk::insert_params(conn, &new_params)? < new_params.len() {
+    let wanted = new_params.len();
+    if bulk::insert_params(conn, new_params)? < wanted {
         // Somebody else has logged one of them since: look again.
         return Err(Error::unavailable("A param was logged at the same time.").with_source(RaceLost));
     }
@@ -58,7 +60,7 @@ pub(in crate::store) fn log_batches(conn: &mut Conn, batches: &[&NewBatch]) -> R
         batches.iter().zip(&verdicts).filter(|(_, v)| v.is_ok()).map(|(b, _)| *b).collect();
     let rows = metric_rows(&kept);
     if !rows.is_empty() {
-        bulk::log_metrics(conn, &distinct_runs(&kept), &rows)?;
+        bulk::log_metrics(conn, &distinct_runs(&kept), rows)?;
     }
     log_model_metrics(conn, &kept, &targets)?;
     set_tags(conn, &kept)?;
@@ -72,12 +74,9 @@ fn distinct_runs<'a>(batches: &[&'a NewBatch]) -> Vec<&'a str> {
     ids
 }
 
-/// Returns all metrics sorted by run and key; equal ones keep their order.
+/// Returns all metrics in the order of logging.
 fn metric_rows<'a>(batches: &[&'a NewBatch]) -> Vec<MetricRow<'a>> {
-    let mut rows: Vec<MetricRow<'a>> =
-        batches.iter().flat_map(|b| b.metrics.iter().map(|m| metric_row(&b.run_id, m))).collect();
-    rows.sort_by(|a, b| (a.run, a.key).cmp(&(b.run, b.key)));
-    rows
+    batches.iter().flat_map(|b| b.metrics.iter().map(|m| metric_row(&b.run_id, m))).collect()
 }
 
 fn metric_row<'a>(run: &'a str, m: &'a NewMetric) -> MetricRow<'a> {
@@ -139,7 +138,7 @@ fn check_models(conn: &mut Conn, batches: &[&NewBatch], verdicts: &mut [Verdict]
     Ok(())
 }
 
-/// Refuses batches that change a param, and returns the params of the others that are new, sorted.
+/// Refuses batches that change a param, and returns the params of the others that are new.
 fn check_params<'a>(
     conn: &mut Conn,
     batches: &[&'a NewBatch],
@@ -172,7 +171,6 @@ fn check_params<'a>(
             }
         }
     }
-    new.sort_unstable_by(|a, b| (a.run, a.key).cmp(&(b.run, b.key)));
     Ok(new)
 }
 
@@ -259,29 +257,22 @@ fn log_model_metrics(
 
 /// Writes the last value of each tag, and the names of the runs that are named by one.
 fn set_tags(conn: &mut Conn, batches: &[&NewBatch]) -> Result<()> {
-    let mut last: HashMap<(&str, &str), &str> = HashMap::new();
-    for batch in batches {
-        for tag in &batch.tags {
-            // An empty name names nothing.
-            if tag.key() != RUN_NAME_TAG || !tag.value().is_empty() {
-                last.insert((&batch.run_id, tag.key()), tag.value());
-            }
-        }
-    }
-    let mut rows: Vec<PairRow<'_>> =
-        last.into_iter().map(|((run, key), value)| PairRow { run, key, value }).collect();
-    rows.sort_unstable_by(|a, b| (a.run, a.key).cmp(&(b.run, b.key)));
+    let all = batches.iter().flat_map(|batch| batch.tags.iter().map(|tag| (batch.run_id.as_str(), tag)));
+    let all = all.map(|(run, tag)| PairRow { run, key: tag.key(), value: tag.value() });
+    // An empty name names nothing.
+    let all = all.filter(|row| row.key != RUN_NAME_TAG || !row.value.is_empty());
+    let rows = one_of_each(all, |row| (row.run, row.key), |_, _| true);
     for row in rows.iter().filter(|row| row.key == RUN_NAME_TAG) {
         set_name(conn, row.run, row.value)?;
     }
-    bulk::upsert_tags(conn, &rows)?;
+    bulk::upsert_tags(conn, rows)?;
     Ok(())
 }
 
 /// Gives a run a name, and writes it to the tag that carries it.
 pub(super) fn rename_run(conn: &mut Conn, run_id: &str, name: &str) -> Result<()> {
     set_name(conn, run_id, name)?;
-    bulk::upsert_tags(conn, &[PairRow { run: run_id, key: RUN_NAME_TAG, value: name }])?;
+    bulk::upsert_tags(conn, vec![PairRow { run: run_id, key: RUN_NAME_TAG, value: name }])?;
     Ok(())
 }
 

@@ -316,10 +316,11 @@ const PG_OF_TRACES: &str = assessments_of!(
     "unnest((SELECT ?)) WITH ORDINALITY p(id, place) JOIN assessments a ON a.trace_id = p.id \
      ORDER BY a.created_timestamp, a.assessment_id"
 );
+/// Of one moment SQLite has them in the order of their rows.
 const SQLITE_OF_TRACES: &str = assessments_of!(
     "p.key",
     "json_each(?) p CROSS JOIN assessments a ON a.trace_id = p.value \
-     ORDER BY a.created_timestamp, a.assessment_id"
+     ORDER BY a.created_timestamp, a.rowid"
 );
 
 /// Loads the assessments of the traces `ids`, each with the place of its trace in that list, the oldest first. One

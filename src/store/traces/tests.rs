@@ -194,3 +194,29 @@ fn a_start_writes_over_assessments_and_deletion_takes_all() {
         assert!(store.get_assessment(id(1), "a".into()).await.is_err());
     });
 }
+
+#[test]
+fn assessments_of_one_moment_keep_their_order() {
+    on_each_database(|store| async move {
+        store.ensure_default_experiment().await.unwrap();
+        let made = |name: String, second: u32| {
+            let time = format!("1970-01-01T00:00:{second:02}Z");
+            json!({ "assessment_name": name, "feedback": { "value": 1 }, "create_time": time })
+        };
+        let with: Vec<Value> = (0..8).map(|n| made(format!("with {n}"), 20)).collect();
+        store.start_trace(started(1, &json!({ "assessments": with }))).await.unwrap();
+        for n in 0..8 {
+            store.create_assessment(id(1), said(made(format!("later {n}"), 20))).await.unwrap();
+        }
+        store.create_assessment(id(1), said(made("earlier".into(), 10))).await.unwrap();
+        let found = store.get_traces(vec![id(1)], None).await.unwrap().pop().unwrap();
+        let names: Vec<String> =
+            found.info.assessments.into_iter().filter_map(|a| a.assessment_name).collect();
+        let with = (0..8).map(|n| format!("with {n}"));
+        let want: Vec<String> = std::iter::once("earlier".to_owned())
+            .chain(with)
+            .chain((0..8).map(|n| format!("later {n}")))
+            .collect();
+        assert_eq!(names, want);
+    });
+}

@@ -6,8 +6,9 @@ use serde_json::json;
 use crate::domain::ErrorCode;
 use crate::domain::run::NewBatch;
 use crate::domain::validate::LongValues;
+use crate::proto::{Metric, Param, RunTag};
 use crate::store::Store;
-use crate::store::testing::{message, on_each_database};
+use crate::store::testing::{message, on_each_database, on_sqlite};
 
 async fn make_run(store: &Store) -> String {
     store.make_run(json!({"experiment_id": "0"}), json!({})).await
@@ -203,5 +204,40 @@ fn a_new_run_needs_an_experiment_and_distinct_tags() {
             let error = error.as_ref().map(|e| (e.code, e.message.as_str()));
             assert_eq!(error, want.map(|message| (ErrorCode::BadRequest, message)), "{create}");
         }
+    });
+}
+
+#[test]
+fn sqlite_shows_what_was_logged_in_the_order_of_logging() {
+    on_sqlite(|store| async move {
+        make_default_experiment(&store).await;
+        let pairs =
+            |keys: &[&str]| json!(keys.iter().map(|k| json!({"key": k, "value": k})).collect::<Vec<_>>());
+        let tags = pairs(&["zeta", "alpha"]);
+        let run =
+            store.make_run(json!({"experiment_id": "0", "run_name": "n", "tags": tags}), json!({})).await;
+        let metrics = |keys: &[(&str, i64)]| {
+            let metric =
+                |(key, step): &(&str, i64)| json!({"key": key, "value": 1, "timestamp": 1, "step": step});
+            json!(keys.iter().map(metric).collect::<Vec<_>>())
+        };
+        let first = json!({
+            "params": pairs(&["z", "a", "m"]), "tags": pairs(&["y", "b", "alpha", "y"]),
+            "metrics": metrics(&[("z", 1), ("a", 1), ("z", 0), ("a", 2), ("m", 0)]),
+        });
+        let second = json!({
+            "params": pairs(&["k", "c"]), "tags": pairs(&["b", "a"]), "metrics": metrics(&[("b", 0), ("z", 9), ("aa", 0)]),
+        });
+        let (first, second) = (batch(&run, first), batch(&run, second));
+        for logged in join_all([store.log(first), store.log(second)]).await {
+            logged.unwrap();
+        }
+        let data = store.get_run(run).await.unwrap().data.unwrap();
+        let keys: Vec<&str> = data.params.iter().map(Param::key).collect();
+        assert_eq!(keys, ["z", "a", "m", "k", "c"]);
+        let keys: Vec<&str> = data.metrics.iter().map(Metric::key).collect();
+        assert_eq!(keys, ["z", "a", "m", "b", "aa"]);
+        let keys: Vec<&str> = data.tags.iter().map(RunTag::key).collect();
+        assert_eq!(keys, ["zeta", "alpha", "mlflow.runName", "y", "b", "a"]);
     });
 }
