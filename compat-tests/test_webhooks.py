@@ -142,7 +142,10 @@ def test_private_addresses_are_refused(start_server, backend, target, receiver):
     server = start_server(target, backend, environment={"MLFLOW_WEBHOOK_ALLOWED_SCHEMES": "http,https"})
     client = MlflowClient(server.url, server.url)
     port = receiver.url.split(":")[2]
-    for host in ["127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0", "2130706433", "10.0.0.1", "169.254.169.254"]:
+    hosts = ["127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0", "2130706433", "10.0.0.1", "169.254.169.254"]
+    if target != "stock":
+        hosts += ["[::7f00:1]", "[fec0::1]", "[ff02::1]", "224.0.0.1", "192.88.99.1", "[2001::1]", "[5f00::1]", "[64:ff9b::7f00:1]"]
+    for host in hosts:
         with pytest.raises(MlflowException, match="must not resolve to a non-public IP address"):
             client.create_webhook("hook", f"http://{host}:{port}", ["prompt.created"])
     assert receiver.deliveries == []
