@@ -26,6 +26,25 @@ pub struct PostgresParams(Vec<(String, String)>);
 const IGNORED_SQLITE_PARAMETERS: [&str; 5] =
     ["timeout", "check_same_thread", "isolation_level", "cached_statements", "detect_types"];
 
+/// Parameters in whose values people write an `@`.
+const PARAMETERS_WITH_AT: [&str; 12] = [
+    "application_name",
+    "dbname",
+    "options",
+    "passfile",
+    "password",
+    "service",
+    "sslcert",
+    "sslcrl",
+    "sslkey",
+    "sslpassword",
+    "sslrootcert",
+    "user",
+];
+/// SQLAlchemy ends a password at its first `@` and takes the rest for a host, which would then show in every message.
+const STRAY_AT: &str = "The database URI has an '@' too many: in a user's name, a password or the name of a database it \
+                        is written %40.";
+
 impl DatabaseUri {
     /// Parses `sqlite:///path`, `postgresql://…` and `postgresql+driver://…`.
     ///
@@ -163,12 +182,24 @@ fn parse_postgres(rest: &str) -> Result<PostgresParams> {
     params.set("password", decode(password)?);
     let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
     let (authority, database) = rest.split_once('/').unwrap_or((rest, ""));
+    let is_stray = authority.contains('@') || database.contains('@');
+    if is_stray || (!password.is_empty() && has_stray_at(query)) {
+        return Err(Error::invalid(STRAY_AT));
+    }
     let (host, port) = split_host(authority)?;
     params.set("host", host.to_owned());
     params.set("port", port.to_owned());
     params.set("dbname", decode(database)?);
     apply_query(&mut params, query)?;
     Ok(params)
+}
+
+/// Says whether an `@` stands among the parameters where none can be meant, as after a password with `@` and `?`.
+fn has_stray_at(query: &str) -> bool {
+    let may_have_one = |pair: &&str| {
+        pair.split_once('=').is_some_and(|(key, _)| !key.contains('@') && PARAMETERS_WITH_AT.contains(&key))
+    };
+    query.split('&').filter(|pair| pair.contains('@')).any(|pair| !may_have_one(&pair))
 }
 
 /// Splits user and password off. As in SQLAlchemy a user may contain `@`, a password anything else.
@@ -253,6 +284,11 @@ mod tests {
             ("postgresql://u:a/b?c@h/db", "user='u' password='a/b?c' host='h' dbname='db'"),
             ("postgresql://u%40srv:p@h/d%20b", "user='u@srv' password='p' host='h' dbname='d b'"),
             ("postgresql://u@srv:p@h/db", "user='u@srv' password='p' host='h' dbname='db'"),
+            ("postgresql://u:p@h/d%40b", "user='u' password='p' host='h' dbname='d@b'"),
+            (
+                "postgresql://u:p@h/db?sslcert=/a@b",
+                "user='u' password='p' host='h' dbname='db' sslcert='/a@b'",
+            ),
             (r"postgresql://u:it's\x@h/db", r"user='u' password='it\'s\\x' host='h' dbname='db'"),
             ("postgresql://u@[::1]:5433/db", "user='u' host='::1' port='5433' dbname='db'"),
             ("postgresql://[fe80::1]/db", "host='fe80::1' dbname='db'"),
@@ -308,6 +344,15 @@ mod tests {
             ("sqlite:///x.db?mode=ro", "'mode'"),
             ("postgresql:h", "'//'"),
             ("postgresql://u:secret@h:x/db", "port"),
+            ("postgresql://u:x@secret@h/db", "%40"),
+            ("postgresql://u:x@secret@h:5432/db", "%40"),
+            ("postgresql://u:x@sec:ret@h/db", "%40"),
+            ("postgresql://u:x@secret/x@h/db", "%40"),
+            ("postgresql://u:x@secret@[::1]:5/db", "%40"),
+            ("postgresql://u/secret:x@h/db", "%40"),
+            ("postgresql://u:x@secret?secret=secret@h/db", "%40"),
+            ("postgresql://u:x@secret?sec@h/db", "%40"),
+            ("postgresql://h/db@secret", "%40"),
             ("postgresql://u:secret@h:70000/db", "port"),
             ("postgresql://u:secret@[::1/db", "']'"),
             ("postgresql://u:secret%00@h/db", "UTF-8"),
