@@ -109,10 +109,12 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
+/// Differs: stock takes neither the name that protobuf has been registered by, nor capital letters.
 fn form_of(headers: &HeaderMap) -> Result<Form, Refusal> {
     let given = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    match given.and_then(|kind| kind.split(';').next()).map(str::trim) {
-        Some("application/x-protobuf") => Ok(Form::Protobuf),
+    let kind = given.and_then(|kind| kind.split(';').next()).map(|kind| kind.trim().to_ascii_lowercase());
+    match kind.as_deref() {
+        Some("application/x-protobuf" | "application/protobuf") => Ok(Form::Protobuf),
         Some("application/json") => Ok(Form::Json),
         _ => {
             let given = given.unwrap_or("None");
@@ -132,7 +134,8 @@ fn unpack(body: &Bytes, encoding: Option<&str>, limit: usize) -> Result<Bytes, R
         read.is_ok_and(|length| length < limit).then(|| Bytes::from(out))
     };
     let unpacked = match encoding {
-        None | Some("") => return Ok(body.clone()),
+        // Differs: stock does not know the word for "as it is".
+        None | Some("" | "identity") => return Ok(body.clone()),
         Some("gzip") => read(&mut MultiGzDecoder::new(&**body)),
         Some("deflate") => {
             read(&mut ZlibDecoder::new(&**body)).or_else(|| read(&mut DeflateDecoder::new(&**body)))
