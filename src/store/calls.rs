@@ -114,4 +114,8 @@ impl<T: Send, F: Fn(&mut Conn) -> Result<T> + Send> Work for Call<T, F> {
     fn is_wanted(&self) -> bool {
         self.reply.as_ref().is_some_and(|reply| !reply.is_closed())
     }
+
+    fn only_reads(&self) -> bool {
+        self.kind == Kind::Read
+    }
 }

@@ -193,6 +193,13 @@ impl Conn {
         }
     }
 
+    /// Waits no longer than this for the statements that follow; `None` is as long as one may take.
+    pub(super) fn limit(&mut self, patience: Option<Duration>) {
+        if let Self::Pg(c) = self {
+            c.limit(patience);
+        }
+    }
+
     /// Asks whether the server is still there, and waits no longer than `patience`.
     pub(super) fn answers(&mut self, patience: Duration) -> bool {
         match self {

@@ -13,12 +13,13 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use ferroflow_libpq::Canceller;
 use tokio::sync::oneshot;
 use tracing::{Span, error, warn};
 
 use super::conn::{Access, Conn, ConnSettings, LockWait};
 use super::dialect::Dialect;
-use super::error::{has_lost_connection, is_commit_unknown, is_retryable};
+use super::error::{Fault, fault, has_lost_connection, is_commit_unknown, is_retryable};
 use super::sqlite_file::{self, Pauses};
 use super::uri::DatabaseUri;
 use crate::domain::{Error, Result};
@@ -115,6 +116,8 @@ pub(super) struct Session {
     access: Access,
     open: Option<Open>,
     wait: LockWait,
+    /// How long a statement may take, where that is less than what the settings say.
+    limit: Option<Duration>,
 }
 
 struct Open {
@@ -127,7 +130,7 @@ struct Open {
 impl Session {
     /// Prepares a session; nothing is opened yet.
     pub(super) const fn new(shared: Arc<Shared>, access: Access) -> Self {
-        Self { shared, access, open: None, wait: LockWait::Brief }
+        Self { shared, access, open: None, wait: LockWait::Brief, limit: None }
     }
 
     /// Returns a time within which no statement runs over its own.
@@ -143,9 +146,10 @@ impl Session {
         Self::new(Arc::clone(&self.shared), self.access)
     }
 
-    /// Changes how long statements wait for locks.
-    pub(super) const fn set_wait(&mut self, wait: LockWait) {
+    /// Changes how long statements wait for locks, and for their end.
+    pub(super) const fn set_wait(&mut self, wait: LockWait, limit: Option<Duration>) {
         self.wait = wait;
+        self.limit = limit;
     }
 
     /// Returns how long statements wait for locks.
@@ -182,6 +186,7 @@ impl Session {
             }
         };
         open.used = now;
+        open.conn.limit(self.limit);
         Ok(&mut self.open.insert(open).conn)
     }
 
@@ -222,7 +227,8 @@ impl Session {
             let result = self.conn().and_then(&f);
             let Err(e) = result else { return result };
             let was_lost = self.drop_if_lost(&e);
-            if attempt == ATTEMPTS || !(was_lost || is_retryable(&e)) || is_commit_unknown(&e) {
+            let most = if fault(&e) == Some(Fault::Late) { 2 } else { ATTEMPTS };
+            if attempt >= most || !(was_lost || is_retryable(&e)) || is_commit_unknown(&e) {
                 return Err(e);
             }
             warn!(attempt, error = %e, cause = ?e.source, "running a transaction again");
@@ -248,11 +254,24 @@ impl Session {
         if !is_lost && open.conn.is_usable() {
             return false;
         }
+        if fault(error) == Some(Fault::Late) {
+            // The server may still be at it, and hold locks.
+            end(open.conn.canceller());
+        }
         if is_lost {
             self.shared.doubt.fetch_add(1, Ordering::Relaxed);
         }
         self.open = None;
         true
+    }
+}
+
+/// Asks the server, from a thread of its own since that takes a connection, to end a statement.
+fn end(canceller: Option<Arc<Canceller>>) {
+    let Some(canceller) = canceller else { return };
+    let cancel = move || canceller.cancel();
+    if let Err(e) = std::thread::Builder::new().name("cancel".into()).spawn(cancel) {
+        warn!(error = %e, "a statement that is given up goes on");
     }
 }
 

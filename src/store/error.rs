@@ -23,8 +23,10 @@ pub(super) enum Fault {
     Locked,
     /// The statement was ended: it ran over its time, or its client is gone.
     Ended,
-    /// The connection is lost, or does not answer.
+    /// The connection is lost.
     Lost,
+    /// The connection gave no answer in time, and is given up.
+    Late,
     /// The session does not suit any more: prepared statements are gone or outdated, or the server only reads now.
     Outdated,
     /// The server takes no more connections or has no memory or workers for the statement.
@@ -65,7 +67,7 @@ pub(super) fn is_retryable(error: &Error) -> bool {
 
 /// Says whether the connection is of no use any more, so that the work has to run on another.
 pub(super) fn has_lost_connection(error: &Error) -> bool {
-    matches!(fault(error), Some(Fault::Lost | Fault::Outdated))
+    matches!(fault(error), Some(Fault::Lost | Fault::Late | Fault::Outdated))
 }
 
 /// Says whether `error` leaves open whether the database has committed.
@@ -158,7 +160,7 @@ fn of_state(state: &str) -> Fault {
         // pooler handed out another session; a server that was made a standby.
         "0A000" | "26000" | "42P05" | "25006" => Fault::Outdated,
         "53100" => Fault::Full,
-        LATE => Fault::Lost,
+        LATE => Fault::Late,
         "57P01" | "57P02" | "57P03" | "57P04" | "57P05" | "25P03" => Fault::Lost,
         "22001" => Fault::Value("A value of the request is too long to be stored."),
         "2201B" => Fault::Value("A regular expression of the request cannot be read."),

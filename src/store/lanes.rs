@@ -45,6 +45,10 @@ pub(super) trait Work: Send {
     fn refuse(self: Box<Self>, error: Error);
     /// Says whether somebody waits for the answer.
     fn is_wanted(&self) -> bool;
+    /// Says whether it changes nothing.
+    fn only_reads(&self) -> bool {
+        false
+    }
 }
 
 type Boxed = Box<dyn Work>;
@@ -264,6 +268,9 @@ enum Next {
     End,
 }
 
+/// How long a look-up may take before its connection counts as dead and it is done again on another.
+const LOOK_UP: Duration = Duration::from_secs(15);
+
 /// How long a thread that cannot connect stands aside, at first and at most.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LAST_PAUSE: Duration = Duration::from_secs(30);
@@ -273,7 +280,9 @@ fn run(session: &mut Session, lane: Lane, mut work: Boxed) -> Option<Boxed> {
     if !work.is_wanted() {
         return None;
     }
-    session.set_wait(if lane == Lane::Blocked { LockWait::Long } else { LockWait::Brief });
+    let wait = if lane == Lane::Blocked { LockWait::Long } else { LockWait::Brief };
+    let limit = (lane == Lane::Point && work.only_reads()).then_some(LOOK_UP);
+    session.set_wait(wait, limit);
     match catch_unwind(AssertUnwindSafe(|| work.run(session))) {
         Ok(Progress::Done) => None,
         Ok(Progress::Blocked) => Some(work),

@@ -132,6 +132,11 @@ impl PgConn {
         Ok(())
     }
 
+    /// Waits no longer than this for the statements that follow; `None` is as long as one may take.
+    pub(super) fn limit(&mut self, patience: Option<Duration>) {
+        self.wire.link.set_patience(patience.map_or(self.patience, |patience| patience.min(self.patience)));
+    }
+
     /// Says whether a pooler may hand out another session for every transaction.
     pub(super) const fn is_pooled(&self) -> bool {
         self.is_pooled

@@ -28,7 +28,7 @@ fn pg(conn: &mut Conn) -> &mut PgConn {
 }
 
 fn count(conn: &mut Conn, sql: &'static str) -> i64 {
-    statement::<(BigInt,)>(sql, &[]).get_result(pg(conn)).unwrap()
+    statement::<BigInt>(sql, &[]).get_result(pg(conn)).unwrap()
 }
 
 #[test]
@@ -38,7 +38,7 @@ fn a_statement_that_takes_too_long_loses_the_connection() {
     assert!(pg(&mut conn).answers(Duration::from_secs(5)));
     pg(&mut conn).wire.link.set_patience(Duration::from_millis(200));
     let error = Error::from(pg(&mut conn).batch_execute("SELECT pg_sleep(20)").unwrap_err());
-    assert_eq!(fault(&error), Some(Fault::Lost));
+    assert_eq!(fault(&error), Some(Fault::Late));
     assert!(begun.elapsed() < Duration::from_secs(15));
     assert!(!conn.is_usable());
 }
@@ -127,6 +127,6 @@ fn rows_can_be_read_one_by_one_and_left_unread() {
     let first: (i64, String) =
         numbers().load_iter::<_, super::RowByRow>(pg(&mut conn)).unwrap().next().unwrap().unwrap();
     assert_eq!(first.0, 1);
-    let again: (i32,) = statement::<(Integer,)>("SELECT 7", &[]).get_result(pg(&mut conn)).unwrap();
-    assert_eq!(again.0, 7);
+    let again: i32 = statement::<Integer>("SELECT 7", &[]).get_result(pg(&mut conn)).unwrap();
+    assert_eq!(again, 7);
 }
