@@ -1,7 +1,8 @@
 """Fixtures: a Postgres cluster per session, servers per test module and database, a configured MLflow client.
 
 `--target stock` runs the same tests against the stock server instead of ours, which shows that a test asks for
-what MLflow does. `--databases sqlite` leaves Postgres out.
+what MLflow does. `--databases sqlite` leaves Postgres out. `--behind-nginx` puts the servers below a prefix behind a
+real nginx.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ os.environ |= {
     "MLFLOW_ASYNC_TRACE_LOGGING_MAX_QUEUE_SIZE": "20000",
 }
 
+from support import nginx as nginxes  # noqa: E402
 from support import servers  # noqa: E402
 from support.garage import Garage  # noqa: E402
 from support.odd import Odd  # noqa: E402
@@ -39,6 +41,7 @@ from support.s3 import SeaweedFS  # noqa: E402
 def pytest_addoption(parser):
     parser.addoption("--target", choices=["ferroflow", "stock"], default="ferroflow", help="the server to test")
     parser.addoption("--databases", default="sqlite,postgres", help="the databases to test on")
+    parser.addoption("--behind-nginx", action="store_true", help="test below a prefix, behind nginx")
     parser.addoption("--s3", choices=["seaweedfs", "garage"], default="seaweedfs", help="the S3 server to test with")
 
 
@@ -147,6 +150,28 @@ def start_server(request, tmp_path_factory, new_database, stock_database):
         server.terminate()
 
 
+#: What servers are put below.
+PREFIX = "/tracking"
+
+
+@pytest.fixture(scope="module")
+def start_usual_server(request, start_server, tmp_path_factory):
+    """Starts a server that tests talk to as clients: directly, or below a prefix behind nginx."""
+    proxies: list[nginxes.Nginx] = []
+
+    def start(kind: str, database: str, *flags: str, **options) -> servers.Server:
+        if not request.config.getoption("--behind-nginx"):
+            return start_server(kind, database, *flags, **options)
+        server = start_server(kind, database, *flags, "--static-prefix", PREFIX, **options)
+        proxies.append(nginxes.Nginx.start(tmp_path_factory.mktemp("nginx"), server.url, nginxes.below(PREFIX)))
+        server.url = proxies[-1].url + PREFIX
+        return server
+
+    yield start
+    for proxy in proxies:
+        proxy.stop()
+
+
 @pytest.fixture(scope="session")
 def target(request) -> str:
     """The kind of server under test."""
@@ -154,9 +179,9 @@ def target(request) -> str:
 
 
 @pytest.fixture(scope="module")
-def server(start_server, backend, target):
+def server(start_usual_server, backend, target):
     """The server under test, on an empty database, shared by the tests of a module."""
-    return start_server(target, backend)
+    return start_usual_server(target, backend)
 
 
 @pytest.fixture(autouse=True)

@@ -10,13 +10,14 @@ use actix_web::dev::{ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::web::{Data, PayloadConfig};
 use actix_web::{App, HttpServer, rt, web};
 use anyhow::{Context, Result};
+use prometheus::IntCounter;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 use tracing::{info, warn};
 
 use crate::api;
 use crate::api::middleware::metrics::Metrics;
-use crate::api::middleware::{guard, request_log, security, workspace};
+use crate::api::middleware::{guard, request_log, security, slashes, workspace};
 use crate::api::state::AppState;
 use crate::artifacts::{self, Artifacts, Settings};
 use crate::config::{Config, PostgresPooler, SqliteSynchronous};
@@ -30,15 +31,16 @@ use crate::webhooks::Webhooks;
 const SETTLE_TIME: Duration = Duration::from_secs(10);
 
 /// Serves until the process is asked to stop (SIGTERM, SIGINT); then takes no new connections, finishes the
-/// open requests within the time that the settings give, and returns. A second signal ends the waiting.
+/// open requests within the time that the settings give, and returns. A second signal ends the waiting. `/metrics`
+/// shows `lost_lines`.
 ///
 /// # Errors
 /// When the database or the port cannot be used.
-pub fn run(config: Config) -> Result<()> {
-    rt::System::new().block_on(serve(config))
+pub fn run(config: Config, lost_lines: &IntCounter) -> Result<()> {
+    rt::System::new().block_on(serve(config, lost_lines))
 }
 
-async fn serve(config: Config) -> Result<()> {
+async fn serve(config: Config, lost_lines: &IntCounter) -> Result<()> {
     let listener = listen(&config.host, config.port)?;
     let address = listener.local_addr().context("the listening address is unknown")?;
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
@@ -47,6 +49,9 @@ async fn serve(config: Config) -> Result<()> {
         _ = term.recv() => return stopped_early(),
         _ = int.recv() => return stopped_early(),
     };
+    if let Some(metrics) = &state.metrics {
+        metrics.add(lost_lines)?;
+    }
     let config = &state.config;
     let (workers, keep_alive, drain) = (config.workers, config.keep_alive, config.shutdown_timeout);
     info!(database = %config.backend_store_uri, artifacts = %config.artifacts_destination, "opened the stores");
@@ -143,7 +148,9 @@ pub async fn open_state(config: Config) -> Result<AppState> {
     let metrics = config.expose_prometheus.then(Metrics::new).transpose()?.map(Arc::new);
     let webhooks = Arc::new(Webhooks::new(Arc::clone(&store), config.webhooks.clone())?);
     if let Some(metrics) = &metrics {
-        metrics.add(webhooks.counters())?;
+        let counters = webhooks.counters();
+        metrics.add(&counters.deliveries)?;
+        metrics.add(&counters.attempts)?;
     }
     let prices =
         config.ui_dir.as_deref().map(|ui| Prices::read(&ui.join("model_catalog"))).unwrap_or_default();
@@ -176,8 +183,7 @@ fn store_settings(config: &Config) -> StoreSettings {
 /// Builds what one worker runs: every route, inside the layers of `api/middleware`.
 pub fn build_app(state: &Data<AppState>) -> App<impl AppFactory + use<>> {
     let rules = security::Rules::new(&state.config).map(Rc::new);
-    let metrics = state.metrics.clone();
-    let for_guard = state.clone();
+    let (for_guard, for_log) = (state.clone(), state.clone());
     App::new()
         .app_data(state.clone())
         .app_data(PayloadConfig::new(state.config.json_limit_bytes))
@@ -186,7 +192,8 @@ pub fn build_app(state: &Data<AppState>) -> App<impl AppFactory + use<>> {
         .wrap_fn(move |request, service| guard::call(&for_guard.config, request, service))
         .wrap_fn(move |request, service| security::call(rules.as_ref(), request, service))
         .wrap_fn(workspace::call)
-        .wrap_fn(move |request, service| request_log::call(metrics.as_ref(), request, service))
+        .wrap_fn(slashes::call)
+        .wrap_fn(move |request, service| request_log::call(&for_log, request, service))
 }
 
 /// The services that [`build_app`] returns, by a short name.

@@ -1,4 +1,5 @@
-// The stock UI in Chromium against a server that seed.py filled, once per database, and its artifacts once in S3.
+// The stock UI in Chromium against a server that seed.py filled, once per database, its artifacts once in S3, and
+// some pages of each kind below a prefix behind nginx.
 //   npm test                    our server (FERROFLOW_BIN), on SQLite and Postgres
 //   TARGET=stock npm test       the stock server, which shows that the steps ask for what MLflow does
 // PYTHON names an interpreter with compat-tests/requirements.txt, DATABASES the databases (sqlite,postgres),
@@ -25,9 +26,9 @@ const target = process.env.TARGET || 'ferroflow';
 const databases = (process.env.DATABASES || 'sqlite,postgres').split(',');
 
 // Resolves to what serve.py prints, with `stop`.
-async function serve(database, store = 'disk') {
+async function serve(database, ...options) {
   const script = fileURLToPath(new URL('serve.py', import.meta.url));
-  const child = spawn(process.env.PYTHON || 'python3', ['-W', 'ignore', script, '--target', target, '--database', database, '--store', store], { stdio: ['pipe', 'pipe', 'pipe'] });
+  const child = spawn(process.env.PYTHON || 'python3', ['-W', 'ignore', script, '--target', target, '--database', database, ...options], { stdio: ['pipe', 'pipe', 'pipe'] });
   let complaints = '';
   child.stderr.on('data', chunk => { complaints += chunk; });
   const exited = new Promise(resolve => { child.once('exit', resolve); });
@@ -59,4 +60,5 @@ function walk(name, started, steps) {
 
 const everything = [...experiments, ...runs, ...run, ...models, ...registry, ...prompts, ...webhooks, ...traces, ...overview, ...evaluation, ...gateway, ...demo];
 for (const database of databases) walk(`the UI of ${target} on ${database}`, () => serve(database), everything);
-walk(`the artifacts of a run of ${target} in S3`, () => serve('sqlite', 's3'), ofArtifacts);
+walk(`the artifacts of a run of ${target} in S3`, () => serve('sqlite', '--store', 's3'), ofArtifacts);
+walk(`the UI of ${target} below a prefix`, () => serve('sqlite', '--prefix', '/ml/flow'), [...experiments, ...run, ...registry, ...traces, ...evaluation]);

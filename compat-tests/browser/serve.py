@@ -1,8 +1,9 @@
 """Starts a server on an empty database, fills it, prints where it is as one line of JSON, and ends with its stdin.
 
-    python serve.py [--target ferroflow|stock] [--database sqlite|postgres] [--store disk|s3]
+    python serve.py [--target ferroflow|stock] [--database sqlite|postgres] [--store disk|s3] [--prefix /path]
 
-With `--store s3` the artifacts of runs lie in a bucket that the client reaches itself.
+With `--store s3` the artifacts of runs lie in a bucket that the client reaches itself. With `--prefix` the server is
+below it, behind nginx.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ os.environ |= {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 
-from support import servers  # noqa: E402
+from support import nginx, servers  # noqa: E402
 from support.postgres import Cluster  # noqa: E402
 from support.s3 import SeaweedFS  # noqa: E402
 
@@ -35,13 +36,14 @@ def main() -> None:
     parser.add_argument("--target", choices=["ferroflow", "stock"], default="ferroflow")
     parser.add_argument("--database", choices=["sqlite", "postgres"], default="sqlite")
     parser.add_argument("--store", choices=["disk", "s3"], default="disk")
+    parser.add_argument("--prefix", default="")
     args = parser.parse_args()
     cluster = Cluster.start() if args.database == "postgres" else None
     try:
         with tempfile.TemporaryDirectory(prefix="ferroflow-browser-") as folder:
             uri = cluster.url(cluster.create_database()) if cluster else f"sqlite:///{folder}/mlflow.db"
             if args.store == "disk":
-                run(args.target, Path(folder), uri)
+                run(args.target, Path(folder), uri, prefix=args.prefix)
                 return
             s3 = SeaweedFS.start(Path(folder, "s3"))
             try:
@@ -55,10 +57,17 @@ def main() -> None:
             cluster.stop()
 
 
-def run(target: str, folder: Path, uri: str, *flags: str, environment: dict[str, str] | None = None) -> None:
+def run(
+    target: str, folder: Path, uri: str, *flags: str, environment: dict[str, str] | None = None, prefix: str = ""
+) -> None:
     """Serves `uri` with seeded data until stdin closes."""
+    if prefix:
+        flags = (*flags, "--static-prefix", prefix)
     server = servers.start(target, folder, uri, *flags, environment=environment)
+    proxy = nginx.Nginx.start(folder / "nginx", server.url, nginx.below(prefix)) if prefix else None
     try:
+        if proxy:
+            server.url = proxy.url + prefix
         from seed import seed
         from seed_genai import seed_genai
 
@@ -71,6 +80,8 @@ def run(target: str, folder: Path, uri: str, *flags: str, environment: dict[str,
         print(server.log_tail(), file=sys.stderr)
         raise
     finally:
+        if proxy:
+            proxy.stop()
         server.terminate()
 
 

@@ -98,8 +98,8 @@ def fill(value: Any, names: dict[str, str]) -> Any:
 
 def play(case: Case, server_url: str, names: dict[str, str]) -> Answer:
     """Sends a case to a server and saves what the case saves from the answer."""
-    host = server_url.removeprefix("http://")
-    path = quote(fill(case.path, names), safe="/%?=&:~,'")
+    host, slash, prefix = server_url.removeprefix("http://").partition("/")
+    path = slash + prefix + quote(fill(case.path, names), safe="/%?=&:~,'")
     if case.query:
         query = fill(case.query, names)
         path += "?" + (query if isinstance(query, str) else urlencode(query, doseq=True))

@@ -107,7 +107,10 @@ def start(
     environment: dict[str, str] | None = None,
     boot: bool = True,
 ) -> Server:
-    """Starts `ferroflow` or `stock` on a database, with its log and artifacts below `folder`."""
+    """Starts `ferroflow` or `stock` on a database, with its log and artifacts below `folder`.
+
+    The server's URL ends with its `--static-prefix`, if it has one.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     artifacts = artifacts or folder / "artifacts"
     port = free_port()
@@ -124,9 +127,10 @@ def start(
         *program, "--host", "127.0.0.1", "--port", str(port), "--backend-store-uri", backend_uri,
         "--artifacts-destination", str(artifacts), *flags,
     ]  # fmt: skip
+    prefix = flags[flags.index("--static-prefix") + 1] if "--static-prefix" in flags else ""
     server = Server(
         kind=kind,
-        url=f"http://127.0.0.1:{port}",
+        url=f"http://127.0.0.1:{port}{prefix}",
         backend_uri=backend_uri,
         artifacts=artifacts,
         log=folder / f"{kind}-{port}.log",

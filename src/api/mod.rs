@@ -50,8 +50,6 @@ pub fn routes(config: &Config, routes: &mut ServiceConfig) {
     if config.expose_prometheus {
         routes.service(at("/metrics").get(system::get_metrics));
     }
-    // As stock has it, whatever the prefix.
-    routes.service(at("/v1/traces").post(otlp::export_traces));
     if config.static_prefix.is_empty() {
         below_prefix(config, routes);
         return;
@@ -59,6 +57,8 @@ pub fn routes(config: &Config, routes: &mut ServiceConfig) {
     let prefix = config.static_prefix.as_str();
     routes.service(redirect(prefix.to_owned(), format!("{prefix}/")).permanent());
     routes.service(scope(prefix).configure(|routes| below_prefix(config, routes)));
+    // Load balancers ask without the prefix, and exporters are often set up without it.
+    routes.configure(in_both_places);
     // Stock serves these in both places.
     routes.service(scope("/api/2.0/mlflow-artifacts").configure(artifact_files));
     routes.service(scope("/ajax-api/2.0/mlflow-artifacts").configure(artifact_files));
@@ -75,10 +75,20 @@ fn below_prefix(config: &Config, routes: &mut ServiceConfig) {
         .service(at("/graphql").post(graphql::graphql).get(graphql::graphql))
         .service(at("/get-artifact").get(artifacts::get_artifact))
         .service(at("/model-versions/get-artifact").get(model_versions::get_model_version_artifact))
-        .service(at("/health").get(system::health))
-        .service(at("/version").get(system::version))
+        .configure(in_both_places)
         .service(at("/static-files/{path:.+}").get(ui::get_static_file))
         .service(at("/").get(ui::get_index));
+}
+
+/// What is served below the prefix, as stock does, and without it. Differs: stock knows no `/ready` and no slash at the
+/// end.
+fn in_both_places(routes: &mut ServiceConfig) {
+    routes
+        .service(at("/v1/traces").post(otlp::export_traces))
+        .service(at("/v1/traces/").post(otlp::export_traces))
+        .service(at("/health").get(system::health))
+        .service(at("/version").get(system::version))
+        .service(at("/ready").get(system::ready));
 }
 
 /// Traces. The searches stand before the route that takes any word for an id.

@@ -18,6 +18,17 @@ pub async fn health() -> HttpResponse {
     HttpResponse::Ok().content_type(ContentType::plaintext()).body("OK")
 }
 
+/// `GET /ready`: whether requests can be served, for what decides where to send them. Asks the database.
+///
+/// # Errors
+/// `TEMPORARILY_UNAVAILABLE`
+pub async fn ready(app: App) -> Result<HttpResponse> {
+    if !app.config.artifacts_only {
+        app.store.ping().await?;
+    }
+    Ok(HttpResponse::Ok().content_type(ContentType::plaintext()).body("OK"))
+}
+
 /// `GET /version`.
 pub async fn version() -> HttpResponse {
     HttpResponse::Ok().content_type(ContentType::html()).body(MLFLOW_VERSION)

@@ -260,11 +260,11 @@ impl PoolVariables {
 /// Runs the server until it is asked to stop.
 pub(super) fn run(args: ServerArgs) -> Result<()> {
     let (config, notes) = args.into_config()?;
-    logging::init(&config.log)?;
+    let log = logging::init(&config.log)?;
     for note in notes {
         tracing::warn!("{note}");
     }
-    server::run(config)
+    server::run(config, log.lost_lines())
 }
 
 impl ServerArgs {

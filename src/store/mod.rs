@@ -162,6 +162,14 @@ impl Store {
             + self.span_ingest.as_ref().map_or(0, Queue::len)
     }
 
+    /// Asks the database for an answer.
+    ///
+    /// # Errors
+    /// `TEMPORARILY_UNAVAILABLE` when it gives none.
+    pub async fn ping(&self) -> Result<()> {
+        self.read(|conn| Ok(conn.batch_execute("SELECT 1")?)).await
+    }
+
     /// Runs `f`, which looks up by key, on a reading connection, outside a transaction. `f` may run more than once:
     /// after the connection was lost it runs again on a fresh one. What a client that hung up asked for is ended.
     ///

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use prometheus::core::Collector;
 use prometheus::{
     Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry, TEXT_FORMAT, TextEncoder,
 };
@@ -13,11 +14,8 @@ use prometheus::{
 use crate::config::MLFLOW_VERSION;
 use crate::domain::{Error, Result};
 use crate::store::Store;
-use crate::webhooks::Counters;
 
 const BUCKETS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
-/// Not counted, as in stock: probes would drown the rest.
-const EXCLUDED: [&str; 3] = ["/health", "/version", "/metrics"];
 
 /// The metrics of a server.
 #[derive(Debug)]
@@ -60,22 +58,16 @@ impl Metrics {
         Ok(metrics)
     }
 
-    /// Shows what webhooks count, too.
+    /// Shows what others count, too.
     ///
     /// # Errors
     /// When it was added before.
-    pub fn add(&self, counters: &Counters) -> Result<()> {
-        for counter in [&counters.deliveries, &counters.attempts] {
-            self.registry.register(Box::new(counter.clone())).map_err(Error::internal)?;
-        }
-        Ok(())
+    pub fn add<C: Collector + Clone + 'static>(&self, counter: &C) -> Result<()> {
+        self.registry.register(Box::new(counter.clone())).map_err(Error::internal)
     }
 
     /// Counts a request. `route` is the pattern, so that ids do not make a series each.
     pub fn observe(&self, method: &str, route: &str, status: &str, duration: Duration) {
-        if EXCLUDED.iter().any(|path| route.ends_with(path)) {
-            return;
-        }
         let labels = [method, route, status];
         self.durations.with_label_values(&labels).observe(duration.as_secs_f64());
         self.requests.with_label_values(&labels).inc();

@@ -1,10 +1,23 @@
-//! The wildcards of `--allowed-hosts` and `--cors-allowed-origins`, as Python's `fnmatch` reads them.
+//! The wildcards of `--allowed-hosts` and `--cors-allowed-origins`, as Python's `fnmatch` reads them, in any case of
+//! letters.
+//!
+//! Differs: a pattern of addresses means addresses, so that `10.*` does not let `10.evil.com` in, whose owner may have
+//! it lead anywhere.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use regex::Regex;
 
 /// A text, or a pattern of texts.
 #[derive(Debug)]
-pub(super) enum Pattern {
+pub(super) struct Pattern {
+    shape: Shape,
+    /// Whether only an address is meant.
+    is_of_addresses: bool,
+}
+
+#[derive(Debug)]
+enum Shape {
     /// This text.
     Exact(String),
     /// What begins with this text.
@@ -16,29 +29,78 @@ pub(super) enum Pattern {
 impl Pattern {
     /// Reads a pattern. Only a `*` makes one: stock takes a text without it as it is.
     pub(super) fn new(text: &str) -> Self {
+        let text = text.to_ascii_lowercase();
+        let is_of_addresses = text.contains('*') && is_of_addresses(&text);
+        Self { shape: Shape::new(text), is_of_addresses }
+    }
+
+    /// Says whether a host as a `Host` header names it is meant. A pattern without a port means all of them.
+    pub(super) fn matches_host(&self, host: &str) -> bool {
+        let host = host.to_ascii_lowercase();
+        let name = without_port(&host);
+        let fits = |text: &str| self.shape.matches(text);
+        // Addresses of IPv6 may be listed without their brackets.
+        (fits(&host) || fits(name) || fits(bare(name))) && self.means(name)
+    }
+
+    /// Says whether an origin is meant, which has a scheme and, if it is not the scheme's own, a port.
+    pub(super) fn matches_origin(&self, origin: &str) -> bool {
+        let origin = origin.to_ascii_lowercase();
+        self.shape.matches(&origin) && self.means(without_port(without_scheme(&origin)))
+    }
+
+    fn means(&self, name: &str) -> bool {
+        let is_address = || name.parse::<Ipv4Addr>().is_ok() || bare(name).parse::<Ipv6Addr>().is_ok();
+        !self.is_of_addresses || is_address()
+    }
+}
+
+impl Shape {
+    fn new(text: String) -> Self {
         if !text.contains('*') {
-            return Self::Exact(text.to_owned());
+            return Self::Exact(text);
         }
         match text.strip_suffix('*') {
             Some(prefix) if !prefix.contains(['*', '?', '[']) => Self::Prefix(prefix.to_owned()),
             // What makes no pattern can only match itself.
-            _ => Regex::new(&glob_to_regex(text)).map_or_else(|_| Self::Exact(text.to_owned()), Self::Glob),
+            _ => Regex::new(&glob_to_regex(&text)).map_or_else(|_| Self::Exact(text), Self::Glob),
         }
     }
 
-    /// Says whether `text` is meant.
-    pub(super) fn matches(&self, text: &str) -> bool {
+    fn matches(&self, text: &str) -> bool {
         match self {
             Self::Exact(want) => text == want,
             Self::Prefix(prefix) => text.starts_with(prefix.as_str()),
             Self::Glob(regex) => regex.is_match(text),
         }
     }
+}
 
-    /// Says whether `text` is meant and nothing else is.
-    pub(super) fn is_exactly(&self, text: &str) -> bool {
-        matches!(self, Self::Exact(want) if want == text)
+/// Says whether a pattern has digits and no letters before its port: whatever its wildcards stand for, only an address
+/// can have been meant. (Those of IPv6 with letters have colons or brackets, which no name of a host has.)
+fn is_of_addresses(pattern: &str) -> bool {
+    let host = without_scheme(pattern);
+    let name = host.split_once(':').filter(|(_, port)| !port.contains(':')).map_or(host, |(name, _)| name);
+    name.contains(|c: char| c.is_ascii_digit()) && !name.contains(char::is_alphabetic)
+}
+
+fn without_scheme(origin: &str) -> &str {
+    origin.split_once("://").map_or(origin, |(_scheme, rest)| rest)
+}
+
+/// Returns the host of a `Host` header, or of an origin without its scheme.
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        // A second colon is that of an address without brackets.
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => {
+            if name.ends_with(']') || !name.contains(':') { name } else { host }
+        }
+        _ => host,
     }
+}
+
+fn bare(name: &str) -> &str {
+    name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name)
 }
 
 /// Translates `*`, `?`, `[abc]` and `[!abc]`.
@@ -84,8 +146,6 @@ mod tests {
             ("abc", "abc", true),
             ("abc", "abcd", false),
             ("a?c", "abc", false),
-            ("10.*", "10.1.2.3", true),
-            ("10.*", "110.1", false),
             ("*.corp.com", "a.corp.com", true),
             ("*.corp.com", "a.corp.com.evil", false),
             ("a*c?", "abbbcd", true),
@@ -97,7 +157,73 @@ mod tests {
             ("h[*", "h[1", true),
             ("a.*z", "abz", false),
         ] {
-            assert_eq!(Pattern::new(pattern).matches(text), want, "{pattern} {text}");
+            assert_eq!(Shape::new(pattern.to_owned()).matches(text), want, "{pattern} {text}");
+        }
+    }
+
+    #[test]
+    fn hosts_are_meant_with_any_port_and_in_any_case() {
+        for (pattern, host, want) in [
+            ("h", "h", true),
+            ("h", "h:5000", true),
+            ("MLflow.Corp.com", "mlflow.corp.COM:443", true),
+            ("h:5000", "h:5000", true),
+            ("h:5000", "h:5001", false),
+            ("h:5000", "h", false),
+            ("h:*", "h:1", true),
+            ("h", "h.evil.com", false),
+            ("h", "evil.com:h", false),
+            ("h", "h:x", false),
+            ("h", "h:5000:1", false),
+            ("*.corp.com", "a.corp.com:5000", true),
+            ("*.corp.com", "a.corp.com:5000.evil", false),
+            ("[::1]", "[::1]:80", true),
+            ("::1", "[::1]:80", true),
+            ("::1", "[::1]", true),
+            ("fd00:*", "[fd00:1::2]:5000", true),
+            ("fd00:*", "[fd01::2]:5000", false),
+        ] {
+            assert_eq!(Pattern::new(pattern).matches_host(host), want, "{pattern} {host}");
+        }
+    }
+
+    #[test]
+    fn patterns_of_addresses_mean_addresses() {
+        for (pattern, host, want) in [
+            ("10.*", "10.1.2.3", true),
+            ("10.*", "10.1.2.3:5000", true),
+            ("10.*", "110.1.1.1", false),
+            ("10.*", "10.evil.com", false),
+            ("10.*", "10.evil.com:5000", false),
+            ("10.*", "10.0.0.1.evil.com", false),
+            ("10.*", "10.0.0.1@evil.com", false),
+            ("10.*", "10.0.0.999", false),
+            ("10.*:5000", "10.0.0.1:5000", true),
+            ("10.*:5000", "10.evil.com:5000", false),
+            ("1*", "1.evil.com", false),
+            ("[12]0.*", "10.evil.com", false),
+            ("[12]0.*", "20.0.0.1", true),
+            ("192.168.*", "192.168.evil.com", false),
+            ("192.168.?.*", "192.168.1.7", true),
+            ("192.168.[12].*", "192.168.1.evil.com", false),
+            ("172.16.*.*", "172.16.a.b", false),
+            // These name hosts.
+            ("10.*.corp.com", "10.a.corp.com", true),
+            ("4*.corp.com", "42.corp.com", true),
+            ("*", "evil.com", true),
+            ("*:50*", "evil.com:5000", true),
+        ] {
+            assert_eq!(Pattern::new(pattern).matches_host(host), want, "{pattern} {host}");
+        }
+        for (pattern, origin, want) in [
+            ("http://10.*", "http://10.0.0.1:3000", true),
+            ("http://10.*", "http://10.evil.com", false),
+            ("https://*.corp.com", "https://a.corp.com", true),
+            ("https://*.CORP.com", "https://a.corp.com", true),
+            ("https://*.corp.com", "https://a.corp.com:8443", false),
+            ("https://*.corp.com", "http://a.corp.com", false),
+        ] {
+            assert_eq!(Pattern::new(pattern).matches_origin(origin), want, "{pattern} {origin}");
         }
     }
 }

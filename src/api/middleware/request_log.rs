@@ -1,6 +1,5 @@
 //! The outermost layer: one span and one line of log for every request, and its place in the metrics.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -8,16 +7,17 @@ use actix_web::Error as ActixError;
 use actix_web::body::BoxBody;
 use actix_web::dev::{Service, ServiceRequest, ServiceResponse};
 use actix_web::http::{Method, StatusCode};
-use tracing::{Instrument, Level, Span, enabled, info, info_span};
+use tracing::{Instrument, Level, Span, debug, enabled, info, info_span};
 
-use super::metrics::Metrics;
+use super::PROBES;
+use crate::api::state::App;
 
 /// What a request that matches no route is counted as.
 const NO_ROUTE: &str = "none";
 
 /// Passes `request` on to `service` and writes down how that went.
 pub fn call<S>(
-    metrics: Option<&Arc<Metrics>>,
+    app: &App,
     request: ServiceRequest,
     service: &S,
 ) -> impl Future<Output = Result<ServiceResponse<BoxBody>, ActixError>> + use<S>
@@ -26,7 +26,7 @@ where
 {
     let start = Instant::now();
     let method = request.method().clone();
-    let metrics = metrics.cloned();
+    let app = app.clone();
     let span = span(&request);
     let answer = span.in_scope(|| service.call(request)).instrument(span.clone());
     async move {
@@ -36,14 +36,17 @@ where
             Err(error) => error.as_response_error().status_code(),
         };
         let is_logged = enabled!(Level::INFO);
-        if is_logged || metrics.is_some() {
+        if is_logged || app.metrics.is_some() {
             let duration = start.elapsed();
             let route = result.as_ref().ok().and_then(|response| response.request().match_pattern());
             let route = route.as_deref().unwrap_or(NO_ROUTE);
+            let is_probe = is_probe(route, &app.config.static_prefix);
             if is_logged {
-                span.in_scope(|| line(&method, route, status, duration));
+                let is_news = !(is_probe && status.is_success());
+                span.in_scope(|| line(&method, route, status, duration, is_news));
             }
-            if let Some(metrics) = metrics {
+            // As in stock: probes would drown the rest.
+            if let Some(metrics) = app.metrics.as_ref().filter(|_| !is_probe) {
                 metrics.observe(method.as_str(), route, status.as_str(), duration);
             }
         }
@@ -64,8 +67,19 @@ fn span(request: &ServiceRequest) -> Span {
     info_span!("request", request.id = NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-fn line(method: &Method, route: &str, status: StatusCode, duration: Duration) {
+/// Says whether a route is asked by machines every few seconds.
+fn is_probe(route: &str, prefix: &str) -> bool {
+    // Only `/metrics` is nowhere else.
+    route == "/metrics" || PROBES.contains(&route.strip_prefix(prefix).unwrap_or(route))
+}
+
+/// Writes the line of a request, which only counts at debug if it is no news.
+fn line(method: &Method, route: &str, status: StatusCode, duration: Duration, is_news: bool) {
     let status = status.as_u16();
     let duration_ms = duration.as_secs_f64() * 1000.0;
-    info!(http.method = %method, http.route = route, http.status = status, duration_ms, "{method} {route} {status}");
+    if is_news {
+        info!(http.method = %method, http.route = route, http.status = status, duration_ms, "{method} {route} {status}");
+    } else {
+        debug!(http.method = %method, http.route = route, http.status = status, duration_ms, "{method} {route} {status}");
+    }
 }

@@ -19,6 +19,7 @@ use actix_web::{Error as ActixError, HttpResponse};
 use futures_util::future::Either;
 use tracing::warn;
 
+use super::PROBES;
 use super::pattern::Pattern;
 use crate::config::{Config, Security};
 
@@ -175,7 +176,7 @@ impl Rules {
             return Verdict::Preflight;
         }
         let is_change = [Method::POST, Method::PUT, Method::DELETE, Method::PATCH].contains(method);
-        if is_change && !origin.is_empty() && self.is_api(path) && !self.may_write(text(Some(origin))) {
+        if is_change && !origin.is_empty() && self.is_api(path) && !self.may_call(text(Some(origin))) {
             warn!(origin = text(Some(origin)), "refused a write from a foreign website");
             return Verdict::RefuseOrigin;
         }
@@ -183,11 +184,11 @@ impl Rules {
     }
 
     fn allows_host(&self, host: &str) -> bool {
-        self.hosts.as_ref().is_none_or(|hosts| !host.is_empty() && hosts.iter().any(|p| p.matches(host)))
+        self.hosts.as_ref().is_none_or(|hosts| !host.is_empty() && hosts.iter().any(|p| p.matches_host(host)))
     }
 
     fn is_health(&self, path: &str) -> bool {
-        matches!(path.strip_prefix(&self.static_prefix), Some("/health" | "/version"))
+        PROBES.contains(&path.strip_prefix(&self.static_prefix).unwrap_or(path))
     }
 
     fn is_api(&self, path: &str) -> bool {
@@ -197,22 +198,15 @@ impl Rules {
             || ARTIFACTS.iter().any(|prefix| path.starts_with(prefix))
     }
 
-    /// Says whether pages of `origin` may change something: local ones and the listed ones.
+    /// Says whether pages of `origin` may call: local ones and the listed ones.
     ///
-    /// Upstream: `should_block_cors_request`.
-    fn may_write(&self, origin: &str) -> bool {
+    /// Upstream: `should_block_cors_request`. Differs: the same pages may read the answers. Of those stock lets only
+    /// local ones by http and the ones listed without a wildcard read, so that others pass the check but not the
+    /// browser's question before it.
+    fn may_call(&self, origin: &str) -> bool {
         match &self.origins {
             Origins::Any => true,
-            Origins::Listed(list) => is_local(origin) || list.iter().any(|p| p.matches(origin)),
-        }
-    }
-
-    /// Says whether pages of `origin` may read answers. Stricter than [`Rules::may_write`], as in stock: local
-    /// pages only by http, listed origins only by their exact name.
-    fn may_read(&self, origin: &str) -> bool {
-        match &self.origins {
-            Origins::Any => true,
-            Origins::Listed(list) => is_local_http(origin) || list.iter().any(|p| p.is_exactly(origin)),
+            Origins::Listed(list) => is_local(origin) || list.iter().any(|p| p.matches_origin(origin)),
         }
     }
 
@@ -229,7 +223,7 @@ impl Rules {
             return;
         }
         headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
-        if self.may_read(text(Some(origin))) {
+        if self.may_call(text(Some(origin))) {
             headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
         }
     }
@@ -239,7 +233,7 @@ impl Rules {
         let methods = if matches!(self.origins, Origins::Any) { ANY_METHODS } else { METHODS };
         let method = text(asked.get(ACCESS_CONTROL_REQUEST_METHOD));
         let failures: Vec<_> = [
-            (!self.may_read(text(asked.get(ORIGIN))), "origin"),
+            (!self.may_call(text(asked.get(ORIGIN))), "origin"),
             (!methods.split(", ").any(|name| name == method), "method"),
             (asked.contains_key("access-control-request-private-network"), "private-network"),
         ]
@@ -278,11 +272,9 @@ fn text(value: Option<&HeaderValue>) -> &str {
 /// Upstream: `get_default_allowed_hosts`.
 fn default_hosts() -> Vec<Pattern> {
     let local = ["localhost", "127.0.0.1", "[::1]", "0.0.0.0"];
-    let local =
-        local.iter().flat_map(|h| [Pattern::Exact((*h).to_owned()), Pattern::Prefix(format!("{h}:"))]);
-    let private = ["192.168.", "10.", "fc00:", "fd00:"].map(|p| Pattern::Prefix(p.to_owned()));
-    let middle = (16..32).map(|i| Pattern::Prefix(format!("172.{i}.")));
-    local.chain(private).chain(middle).collect()
+    let private = ["192.168.*", "10.*", "fc00:*", "fd00:*"];
+    let middle = (16..32).map(|i| Pattern::new(&format!("172.{i}.*")));
+    local.into_iter().chain(private).map(Pattern::new).chain(middle).collect()
 }
 
 /// Upstream: `is_localhost_origin`, whatever the scheme.
@@ -297,19 +289,10 @@ fn is_local(origin: &str) -> bool {
     matches!(name.unwrap_or_default().to_ascii_lowercase().as_str(), "localhost" | "127.0.0.1" | "::1")
 }
 
-/// Upstream: `LOCALHOST_ORIGIN_PATTERNS`.
-fn is_local_http(origin: &str) -> bool {
-    let Some(rest) = origin.strip_prefix("http://") else { return false };
-    let Some(port) = ["localhost", "127.0.0.1", "[::1]"].iter().find_map(|host| rest.strip_prefix(host))
-    else {
-        return false;
-    };
-    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    port.is_empty() || port.strip_prefix(':').is_some_and(is_number)
-}
-
 #[cfg(test)]
 mod tests {
+    use actix_web::test::TestRequest;
+
     use super::*;
 
     fn rules(hosts: &[&str], origins: &[&str]) -> Rules {
@@ -340,6 +323,9 @@ mod tests {
             ("evil.com", false),
             ("localhost.evil.com", false),
             ("127.0.0.1.evil.com", false),
+            ("10.evil.com", false),
+            ("192.168.evil.com:5000", false),
+            ("172.16.evil.com", false),
             ("", false),
         ] {
             assert_eq!(rules.allows_host(host), want, "{host}");
@@ -354,7 +340,8 @@ mod tests {
             ("a.lab.corp.com:80", true),
             ("host-1.xyz", true),
             ("a.lab.corp.com", false),
-            ("mlflow.corp.com:5000", false),
+            ("MLflow.corp.com:5000", true),
+            ("mlflow.corp.com.evil:5000", false),
             ("host-11.xyz", false),
             ("localhost", false),
         ] {
@@ -364,25 +351,51 @@ mod tests {
     }
 
     #[test]
-    fn origins_that_may_write_and_read() {
-        let rules = rules(&[], &["https://app.corp.com", "https://*.lab.com"]);
-        for (origin, may_write, may_read) in [
-            ("http://localhost:3000", true, true),
-            ("http://127.0.0.1", true, true),
-            ("http://[::1]:3000", true, true),
-            ("https://localhost:3000", true, false),
-            ("http://user@localhost/x", true, false),
-            ("https://app.corp.com", true, true),
-            ("https://a.lab.com", true, false),
-            ("http://localhost:30x", true, false),
-            ("http://app.corp.com", false, false),
-            ("http://localhost.evil.com", false, false),
-            ("http://evil.com", false, false),
-            ("http://evil.com/localhost", false, false),
-            ("null", false, false),
+    fn origins_that_may_call() {
+        let rules = rules(&[], &["https://app.corp.com", "https://*.lab.com", "http://10.*"]);
+        for (origin, want) in [
+            ("http://localhost:3000", true),
+            ("http://127.0.0.1", true),
+            ("http://[::1]:3000", true),
+            ("https://localhost:3000", true),
+            ("https://app.corp.com", true),
+            ("https://a.lab.com", true),
+            ("http://10.1.2.3:3000", true),
+            ("http://app.corp.com", false),
+            ("http://localhost.evil.com", false),
+            ("http://10.evil.com", false),
+            ("http://evil.com", false),
+            ("http://evil.com/localhost", false),
+            ("null", false),
         ] {
-            assert_eq!(rules.may_write(origin), may_write, "{origin}");
-            assert_eq!(rules.may_read(origin), may_read, "{origin}");
+            assert_eq!(rules.may_call(origin), want, "{origin}");
+        }
+    }
+
+    /// What is decided about a request of a page before it is sent, and then.
+    #[test]
+    fn the_question_before_a_request_is_answered_as_the_request() {
+        let rules = rules(&[], &["https://app.corp.com", "https://*.lab.com"]);
+        for (origin, want) in
+            [("https://app.corp.com", true), ("https://a.lab.com", true), ("https://evil.com", false)]
+        {
+            let asked = TestRequest::default()
+                .uri("/p/api/2.0/mlflow/runs/create")
+                .method(Method::OPTIONS)
+                .insert_header((ORIGIN, origin))
+                .insert_header((ACCESS_CONTROL_REQUEST_METHOD, "POST"))
+                .insert_header((HOST, "localhost:5000"));
+            let answer = rules.preflight(asked.to_srv_request().headers());
+            assert_eq!(answer.status().is_success(), want, "{origin}");
+            let allowed =
+                answer.headers().get(ACCESS_CONTROL_ALLOW_ORIGIN).map(|value| value.to_str().unwrap());
+            assert_eq!(allowed, want.then_some(origin));
+            let sent = TestRequest::default()
+                .uri("/p/api/2.0/mlflow/runs/create")
+                .method(Method::POST)
+                .insert_header((ORIGIN, origin))
+                .insert_header((HOST, "localhost:5000"));
+            assert_eq!(matches!(rules.judge(&sent.to_srv_request()), Verdict::Pass), want, "{origin}");
         }
     }
 
@@ -397,7 +410,9 @@ mod tests {
             ("/p/graphql", false, false),
             ("/p/health", false, true),
             ("/p/version", false, true),
-            ("/health", false, false),
+            ("/health", false, true),
+            ("/ready", false, true),
+            ("/p/p/health", false, false),
         ] {
             assert_eq!((rules.is_api(path), rules.is_health(path)), (is_api, is_health), "{path}");
         }

@@ -1,0 +1,163 @@
+//! The way of the log's lines to where they are read: through a thread of their own, so that a reader that is too slow
+//! or does not read at all (a full pipe, a stopped terminal) holds no request up. What does not fit in the meantime is
+//! lost and counted, which the log says as soon as it can be written again.
+
+use std::io::{self, Write};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use prometheus::IntCounter;
+use tracing_subscriber::fmt::MakeWriter;
+
+/// How many bytes may wait. Too low and short stalls cost lines; as many again may be on their way out.
+const MOST_WAITING: usize = 4 * 1024 * 1024;
+/// How long the end of the process waits for the rest to be read.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// Takes lines without ever waiting for their reader.
+#[derive(Debug, Clone)]
+pub(super) struct Lines(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+    lost: IntCounter,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    waiting: Vec<u8>,
+    /// Whether the thread has taken something that it has not written yet.
+    is_writing: bool,
+}
+
+impl Lines {
+    /// Starts the thread that writes to `out`. Lines that are lost are counted in `lost`; how many more there are is
+    /// told to `say` when others were written since.
+    ///
+    /// # Errors
+    /// When there can be no more threads.
+    pub(super) fn start(
+        out: impl Write + Send + 'static,
+        lost: IntCounter,
+        say: impl Fn(u64) + Send + 'static,
+    ) -> io::Result<Self> {
+        let shared = Arc::new(Shared { state: Mutex::default(), changed: Condvar::new(), lost });
+        let for_thread = Arc::clone(&shared);
+        thread::Builder::new().name("log".to_owned()).spawn(move || for_thread.write_all_to(out, say))?;
+        Ok(Self(shared))
+    }
+
+    /// Waits until all is written, but not for a reader that does not read.
+    pub(super) fn settle(&self) {
+        let state = self.0.lock();
+        let is_busy = |state: &mut State| state.is_writing || !state.waiting.is_empty();
+        drop(self.0.changed.wait_timeout_while(state, FAREWELL, is_busy));
+    }
+}
+
+impl Shared {
+    /// What panicked with the lock in its hands was no more than a copy of bytes.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn push(&self, line: &[u8]) {
+        let mut state = self.lock();
+        if state.waiting.len() + line.len() > MOST_WAITING {
+            self.lost.inc();
+            return;
+        }
+        state.waiting.extend_from_slice(line);
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    fn write_all_to(&self, mut out: impl Write, say: impl Fn(u64)) {
+        let (mut taken, mut said) = (Vec::new(), 0);
+        loop {
+            let is_empty = |state: &mut State| state.waiting.is_empty();
+            let mut state =
+                self.changed.wait_while(self.lock(), is_empty).unwrap_or_else(PoisonError::into_inner);
+            state.is_writing = true;
+            std::mem::swap(&mut taken, &mut state.waiting);
+            drop(state);
+            // Nobody could be told that nobody reads any more.
+            let is_read = out.write_all(&taken).and_then(|()| out.flush()).is_ok();
+            taken.clear();
+            let lost = self.lost.get();
+            if is_read && lost > said {
+                say(lost - said);
+                said = lost;
+            }
+            self.lock().is_writing = false;
+            self.changed.notify_all();
+        }
+    }
+}
+
+impl Write for Lines {
+    /// Takes one line, whole: that is how the subscriber writes.
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.push(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Lines {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead as _, BufReader};
+    use std::sync::mpsc;
+
+    use super::*;
+
+    fn counter() -> IntCounter {
+        IntCounter::new("lost", "lines").unwrap()
+    }
+
+    #[test]
+    fn lines_arrive_in_their_order_before_the_end() {
+        let (reader, writer) = io::pipe().unwrap();
+        let lines = Lines::start(writer, counter(), |_| {}).unwrap();
+        for number in 0..100 {
+            lines.clone().write_all(format!("line {number}\n").as_bytes()).unwrap();
+        }
+        lines.settle();
+        let read: Vec<String> = BufReader::new(reader).lines().take(100).map(|line| line.unwrap()).collect();
+        let want: Vec<String> = (0..100).map(|number| format!("line {number}")).collect();
+        assert_eq!(read, want);
+    }
+
+    #[test]
+    fn a_reader_that_stalls_holds_nobody_up_and_learns_what_it_missed() {
+        let (mut reader, writer) = io::pipe().unwrap();
+        let (say, said) = mpsc::channel();
+        let lost = counter();
+        let lines = Lines::start(writer, lost.clone(), move |lost| say.send(lost).unwrap()).unwrap();
+        // Five times what may wait and be on its way, of which nothing is read.
+        let line = format!("{}\n", "x".repeat(64 * 1024 - 1));
+        for _ in 0..10 * MOST_WAITING / line.len() {
+            lines.clone().write_all(line.as_bytes()).unwrap();
+        }
+        assert!(lost.get() > 100, "{}", lost.get());
+        assert!(said.try_recv().is_err(), "nothing was written yet");
+        let reading = thread::spawn(move || io::copy(&mut reader, &mut io::sink()));
+        assert_eq!(said.recv().unwrap(), lost.get());
+        lines.settle();
+        assert!(!reading.is_finished());
+    }
+}
