@@ -65,9 +65,17 @@ pub struct Config {
     /// How long an idle connection stays open. Shorter than a load balancer's own time and that balancer
     /// sends requests into closing connections, which clients see as 502.
     pub keep_alive: Duration,
-    /// The longest JSON body that is read, in bytes. Too low and big batches are refused with 413; too high and a few
-    /// clients can fill the memory. Artifacts are streamed and not limited.
+    /// The longest body that is read into memory, in bytes, also after it was unpacked. Too low and big exports are
+    /// refused with 413. Artifacts are streamed and not limited.
     pub json_limit_bytes: usize,
+    /// How much memory bodies in flight and answers being written may take together, in bytes. Too low and large
+    /// requests are refused with 413, or with 503 when several come at once; too high and they fill the machine.
+    pub memory_limit_bytes: usize,
+    /// How long a client may send or read next to nothing. Too short and clients behind bad lines are cut; too long and
+    /// idle ones keep memory from the others.
+    pub slow_client_timeout: Duration,
+    /// How long a body that is read into memory may take to arrive, however steadily it comes.
+    pub body_timeout: Duration,
 }
 
 impl Default for Config {
@@ -96,7 +104,10 @@ impl Default for Config {
             database: DatabaseSettings::default(),
             shutdown_timeout: Duration::from_secs(25),
             keep_alive: Duration::from_secs(75),
-            json_limit_bytes: 64 * 1024 * 1024,
+            json_limit_bytes: 128 * 1024 * 1024,
+            memory_limit_bytes: 1024 * 1024 * 1024,
+            slow_client_timeout: Duration::from_secs(30),
+            body_timeout: Duration::from_mins(10),
         }
     }
 }

@@ -1,14 +1,16 @@
 //! From settings to a running server, and back to nothing when it is asked to stop.
 
+mod connection;
+
 use std::net::{TcpListener, ToSocketAddrs};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::body::BoxBody;
-use actix_web::dev::{ServiceFactory, ServiceRequest, ServiceResponse};
-use actix_web::web::{Data, PayloadConfig};
-use actix_web::{App, HttpServer, rt, web};
+use actix_web::dev::{Server, ServiceFactory, ServiceRequest, ServiceResponse};
+use actix_web::web::Data;
+use actix_web::{App, rt, web};
 use anyhow::{Context, Result};
 use prometheus::IntCounter;
 use tokio::signal::unix::{SignalKind, signal};
@@ -16,8 +18,9 @@ use tokio::sync::Notify;
 use tracing::{info, warn};
 
 use crate::api;
+use crate::api::memory::{Budget, Heavy};
 use crate::api::middleware::metrics::Metrics;
-use crate::api::middleware::{guard, request_log, security, slashes, workspace};
+use crate::api::middleware::{guard, pace, request_log, security, slashes, workspace};
 use crate::api::state::AppState;
 use crate::artifacts::{self, Artifacts, Settings};
 use crate::config::{Config, PostgresPooler, SqliteSynchronous};
@@ -53,24 +56,17 @@ async fn serve(config: Config, lost_lines: &IntCounter) -> Result<()> {
         metrics.add(lost_lines)?;
     }
     let config = &state.config;
-    let (workers, keep_alive, drain) = (config.workers, config.keep_alive, config.shutdown_timeout);
+    let (workers, drain) = (config.workers, config.shutdown_timeout);
     info!(database = %config.backend_store_uri, artifacts = %config.artifacts_destination, "opened the stores");
 
     artifacts::start_sweeping(state.artifacts.local_roots().to_vec());
+    let builder = Server::build().workers(workers).shutdown_timeout(drain.as_secs()).disable_signals();
+    let stopping = builder.graceful_shutdown_signal();
     let factory = {
         let state = state.clone();
-        move || build_app(&state)
+        move || connection::service(&state, address, &stopping)
     };
-    let server = HttpServer::new(factory)
-        .workers(workers)
-        .keep_alive(keep_alive)
-        .tcp_nodelay(true)
-        // A client that closes its side has hung up, as nginx sees it too: what it asked for is ended.
-        .h1_allow_half_closed(false)
-        .shutdown_timeout(drain.as_secs())
-        .disable_signals()
-        .listen(listener)?
-        .run();
+    let server = builder.listen("http", listener, factory)?.run();
     let handle = server.handle();
     let stop_delivering = Arc::new(Notify::new());
     let delivering = (!config.artifacts_only)
@@ -154,8 +150,9 @@ pub async fn open_state(config: Config) -> Result<AppState> {
     }
     let prices =
         config.ui_dir.as_deref().map(|ui| Prices::read(&ui.join("model_catalog"))).unwrap_or_default();
-    let limits = config.limits.clone();
-    Ok(AppState { store, webhooks, artifacts, limits, prices: Arc::new(prices), metrics, config })
+    let (limits, prices) = (config.limits.clone(), Arc::new(prices));
+    let (budget, heavy) = (Budget::new(config.memory_limit_bytes), Heavy::default());
+    Ok(AppState { store, webhooks, artifacts, limits, prices, metrics, budget, heavy, config })
 }
 
 fn store_settings(config: &Config) -> StoreSettings {
@@ -183,17 +180,19 @@ fn store_settings(config: &Config) -> StoreSettings {
 /// Builds what one worker runs: every route, inside the layers of `api/middleware`.
 pub fn build_app(state: &Data<AppState>) -> App<impl AppFactory + use<>> {
     let rules = security::Rules::new(&state.config).map(Rc::new);
-    let (for_guard, for_log) = (state.clone(), state.clone());
+    let patience = state.config.slow_client_timeout;
+    let (for_guard, for_log, for_answers) = (state.clone(), state.clone(), state.clone());
     App::new()
         .app_data(state.clone())
-        .app_data(PayloadConfig::new(state.config.json_limit_bytes))
         .configure(|routes| api::routes(&state.config, routes))
         .default_service(web::to(api::fallback::no_route))
+        .wrap_fn(move |request, service| api::answer::call(&for_answers, request, service))
         .wrap_fn(move |request, service| guard::call(&for_guard.config, request, service))
         .wrap_fn(move |request, service| security::call(rules.as_ref(), request, service))
         .wrap_fn(workspace::call)
         .wrap_fn(slashes::call)
         .wrap_fn(move |request, service| request_log::call(&for_log, request, service))
+        .wrap_fn(move |request, service| pace::call(patience, request, service))
 }
 
 /// The services that [`build_app`] returns, by a short name.

@@ -2,12 +2,17 @@
 
 use actix_web::web::Path;
 
+use crate::api::answer::LARGE;
+use crate::api::body::VALUE_SIZE;
 use crate::api::extract::Check::{Array, Int, Required, Str};
 use crate::api::extract::{Proto, Request, Schema};
+use crate::api::memory::Share;
 use crate::api::reply::{self, Reply};
-use crate::api::state::App;
-use crate::domain::evaluation_dataset::records::{PageStart, parse_records, shown};
+use crate::api::state::{App, AppState};
+use crate::domain::Result;
+use crate::domain::evaluation_dataset::records::{GivenRecord, PageStart, Record, parse_records, shown};
 use crate::domain::evaluation_dataset::{NewEvaluationDataset, page_size, parse_tags};
+use crate::domain::validate::count_values;
 use crate::proto::{
     AddDatasetToExperiments, CreateDataset, DeleteDatasetRecords, GetDatasetRecords,
     RemoveDatasetFromExperiments, SearchEvaluationDatasets, SetDatasetTags, UpsertDatasetRecords,
@@ -135,12 +140,22 @@ pub async fn upsert_dataset_records(
     id: Path<String>,
     Proto(r): Proto<UpsertDatasetRecords>,
 ) -> Reply<upsert_dataset_records::Response> {
-    let records = parse_records(r.records())?;
+    let (records, _share) = read_records(&app, r.records.unwrap_or_default()).await?;
     let (inserted, updated) = app.store.upsert_dataset_records(id.into_inner(), records).await?;
     reply::json(upsert_dataset_records::Response {
         inserted_count: Some(inserted),
         updated_count: Some(updated),
     })
+}
+
+/// Reads records, with the memory that they take.
+async fn read_records(app: &AppState, text: String) -> Result<(Vec<GivenRecord>, Share)> {
+    let (is_large, limits) = (text.len() >= LARGE, app.limits.clone());
+    let count = move || (count_values(text.as_bytes(), &limits), text);
+    let (values, text) = app.heavy.run_if(is_large, count).await?;
+    let share = app.budget.take(values?.saturating_mul(VALUE_SIZE)).await?;
+    let records = app.heavy.run_if(is_large, move || parse_records(&text)).await??;
+    Ok((records, share))
 }
 
 /// `GET datasets/{dataset_id}/records`. Upstream: `_get_dataset_records_handler`.
@@ -152,7 +167,9 @@ pub async fn get_dataset_records(
     let (size, start) = (page_size(r.max_results())?, PageStart::parse(r.page_token.as_deref())?);
     let id = id.into_inner();
     let (records, next_page_token) = app.store.get_dataset_records(id.clone(), size, start).await?;
-    reply::json(get_dataset_records::Response { records: Some(shown(&id, &records)), next_page_token })
+    let is_long = records.iter().map(Record::length).sum::<usize>() >= LARGE;
+    let records = app.heavy.run_if(is_long, move || shown(&id, &records)).await?;
+    reply::json(get_dataset_records::Response { records: Some(records), next_page_token })
 }
 
 /// `DELETE datasets/{dataset_id}/records`. Upstream: `_delete_dataset_records_handler`.

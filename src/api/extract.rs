@@ -9,17 +9,20 @@
 use actix_web::dev::Payload;
 use actix_web::http::Method;
 use actix_web::http::header::CONTENT_TYPE;
-use actix_web::web::{Bytes, Query};
+use actix_web::web::Query;
 use actix_web::{FromRequest, HttpRequest};
 use futures_util::future::LocalBoxFuture;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::answer::expect_rows;
+use super::body::Body;
 use super::middleware::guard::was_head;
+use super::state::App;
 use crate::domain::{Error, Result};
 use crate::proto::json::Object;
 use crate::proto::loose::{self, Json};
-use crate::proto::{Fields, Type, parse};
+use crate::proto::{Fields, Type, outline, parse};
 
 /// What stock checks of a parameter before anything else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +58,7 @@ pub enum Check {
 pub type Schema = &'static [(&'static str, &'static [Check])];
 
 /// A message that is a request, with what is checked of its parameters, in this order.
-pub trait Request: Fields + DeserializeOwned + Default + 'static {
+pub trait Request: Fields + DeserializeOwned + Default + Send + 'static {
     /// What is checked before the request is looked at.
     const SCHEMA: Schema;
 
@@ -63,6 +66,22 @@ pub trait Request: Fields + DeserializeOwned + Default + 'static {
     /// read again, and all is checked.
     fn has_whole_items(&self) -> bool {
         true
+    }
+
+    /// Returns how many rows of an answer are asked for, where they can be many.
+    fn rows(&self) -> i64 {
+        0
+    }
+
+    /// Lists of the body whose items are counted before it is read.
+    const LISTS: &'static [&'static str] = &[];
+
+    /// Checks how many items those lists have, where they are long.
+    ///
+    /// # Errors
+    /// `INVALID_PARAMETER_VALUE` for more than the request may have.
+    fn check_lists(_counts: &[usize]) -> Result<()> {
+        Ok(())
     }
 }
 
@@ -76,11 +95,14 @@ impl<T: Request> FromRequest for Proto<T> {
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         if let Some(query) = query_of(request) {
-            let message = from_query(query);
-            return Box::pin(async { message.map(Self) });
+            let (message, request) = (from_query(query), request.clone());
+            return Box::pin(async move { ready_for_rows(&request, message?).await.map(Self) });
         }
-        let body = body_of(request, payload);
-        Box::pin(async move { from_body(&body.await?).map(Self) })
+        let (body, request) = (body_of(request, payload), request.clone());
+        Box::pin(async move {
+            let message = body.await?.read_json(T::LISTS, T::check_lists, from_body).await?;
+            ready_for_rows(&request, message).await.map(Self)
+        })
     }
 }
 
@@ -103,14 +125,25 @@ impl<T: Request> FromRequest for Scoped<T> {
         let is_get = *request.method() == Method::GET;
         let body = body_of(request, payload);
         Box::pin(async move {
+            let read_both = move |body: &[u8]| {
+                let message = from_body(body)?;
+                let sent = loose(body);
+                let is_sent =
+                    !is_get && (sent.get("experiment_ids").is_some() || sent.get("experimentIds").is_some());
+                Ok(Self(message, is_sent))
+            };
             let body = body.await?;
-            let message = from_body(&body)?;
-            let sent = loose(&body);
-            let is_sent =
-                !is_get && (sent.get("experiment_ids").is_some() || sent.get("experimentIds").is_some());
-            Ok(Self(message, is_sent))
+            body.read_json(T::LISTS, T::check_lists, read_both).await
         })
     }
+}
+
+/// Takes memory for the answer where that can be large.
+async fn ready_for_rows<T: Request>(request: &HttpRequest, message: T) -> Result<T> {
+    if let (Ok(rows @ 1..), Some(app)) = (usize::try_from(message.rows()), request.app_data::<App>()) {
+        expect_rows(app, request, rows).await?;
+    }
+    Ok(message)
 }
 
 /// The query string, where it is the request. Stock reads that of a GET only, and so finds nothing in a HEAD.
@@ -120,12 +153,12 @@ fn query_of(request: &HttpRequest) -> Option<&str> {
 }
 
 /// The body, where it is the request.
-fn body_of(request: &HttpRequest, payload: &mut Payload) -> impl Future<Output = Result<Bytes>> + use<> {
+fn body_of(request: &HttpRequest, payload: &mut Payload) -> impl Future<Output = Result<Body>> + use<> {
     let content_type = check_content_type(request);
-    let body = Bytes::from_request(request, payload);
+    let body = Body::from_request(request, payload);
     async move {
         content_type?;
-        body.await.map_err(|e| Error::invalid(format!("The request body cannot be read: {e}")))
+        body.await
     }
 }
 
@@ -194,6 +227,8 @@ fn is_set<T: Request>(message: &T, name: &str) -> bool {
 /// decoded twice.
 fn loose(body: &[u8]) -> Json {
     match Json::parse(body).unwrap_or(Json::Null) {
+        // They send nothing large.
+        Json::Str(inner) if !outline::is_small(inner.as_bytes()) => Json::Null,
         Json::Str(inner) => Json::parse(inner.as_bytes()).unwrap_or(Json::Null),
         value => value,
     }
@@ -408,6 +443,20 @@ mod tests {
             let message = read.err().map(|e| e.message);
             assert_eq!(message.is_some(), want.is_some(), "{metrics}");
             assert!(message.unwrap_or_default().starts_with(want.unwrap_or_default()), "{metrics}");
+        }
+    }
+
+    /// Stock answers 200 to these, too, and stores 0.
+    #[test]
+    fn a_number_beyond_64_bits_ends_what_is_read() {
+        for timestamp in ["9223372036854775808", "18446744073709551616", "9.3e18", "\"9223372036854775808\""]
+        {
+            let body = format!(r#"{{"run_id": "r", "key": "k", "value": 1, "timestamp": {timestamp}}}"#);
+            let read: LogMetric = from_body(body.as_bytes()).unwrap();
+            assert_eq!((read.key(), read.timestamp), ("k", None), "{timestamp}");
+            let body = format!(r#"{{"timestamp": {timestamp}, "run_id": "r", "key": "k", "value": 1}}"#);
+            let read: LogMetric = from_body(body.as_bytes()).unwrap();
+            assert_eq!((read.key(), read.timestamp), ("", None), "{timestamp}");
         }
     }
 

@@ -1,9 +1,10 @@
 //! Jobs, which are Python: those that another server left are shown, and none is run.
 
-use actix_web::web::{Bytes, Path};
+use actix_web::web::Path;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::api::body::Document;
 use crate::api::reply::{self, Reply};
 use crate::api::state::App;
 use crate::domain::job::{Job, JobQuery, JobState};
@@ -26,7 +27,7 @@ pub async fn get_job(app: App, id: Path<String>) -> Reply<Job> {
 }
 
 /// `POST jobs/search`. Upstream: `job_api.search_jobs`.
-pub async fn search_jobs(app: App, body: Bytes) -> Reply<FoundJobs> {
+pub async fn search_jobs(app: App, body: Document) -> Reply<FoundJobs> {
     let jobs = app.store.search_jobs(JobQuery::parse(&body)?).await?;
     reply::json(FoundJobs { jobs })
 }

@@ -4,12 +4,13 @@
 use std::sync::LazyLock;
 
 use actix_web::http::Method;
-use actix_web::web::{Bytes, Path, Query};
+use actix_web::web::{Path, Query};
 use actix_web::{HttpRequest, HttpResponse};
 use regex::{Captures, Regex};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::body::Document;
 use super::fallback;
 use super::state::App;
 use crate::config::TargetRules;
@@ -147,7 +148,7 @@ pub async fn search_mcp_servers(app: App, request: HttpRequest) -> Result<HttpRe
 }
 
 /// `POST mcp-servers`. Upstream: `create_mcp_server`.
-pub async fn create_mcp_server(app: App, body: Bytes) -> Result<HttpResponse> {
+pub async fn create_mcp_server(app: App, body: Document) -> Result<HttpResponse> {
     let mut fields = read(&app, Body::CreateServer, &body).await?;
     let name = text(&mut fields, "name").unwrap_or_default();
     check_name(&name)?;
@@ -167,7 +168,7 @@ pub async fn of_server(
     app: App,
     request: HttpRequest,
     path: Path<String>,
-    body: Bytes,
+    body: Document,
 ) -> Result<HttpResponse> {
     let path = path.into_inner();
     let Some((action, found)) = find(request.method(), &path) else {

@@ -1,7 +1,9 @@
 //! HTTP. Handlers are thin: extract, validate, one call, reply. Here is every route, by resource.
 
+pub mod answer;
 pub mod artifacts;
 pub mod assessments;
+pub mod body;
 pub mod datasets;
 pub mod demo;
 pub mod direct;
@@ -17,6 +19,7 @@ pub mod jobs;
 pub mod label_schemas;
 pub mod logged_models;
 pub mod mcp_servers;
+pub mod memory;
 pub mod metrics;
 pub mod middleware;
 pub mod model_versions;
@@ -37,6 +40,7 @@ pub mod trace_search;
 pub mod traces;
 pub mod ui;
 mod unavailable;
+mod unpack;
 pub mod webhooks;
 
 use actix_web::web::{ServiceConfig, redirect, scope};

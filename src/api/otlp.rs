@@ -3,27 +3,32 @@
 //!
 //! Upstream: `mlflow.server.otel_api`.
 
-use std::io::Read;
-
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
-use actix_web::rt::task::spawn_blocking;
-use actix_web::web::Bytes;
+use actix_web::web::{Bytes, Payload};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
-use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use serde_json::{Value, json};
 
+use super::body::{Body, VALUE_SIZE};
 use super::reply::log;
 use super::state::App;
+use super::unpack::{Fault, MAX_GROWTH, Packing, measure};
 use crate::domain::trace::prices::Prices;
+use crate::domain::trace::size;
 use crate::domain::trace::span::{NewSpans, Refused};
+use crate::domain::validate::{Limits, check_values};
 use crate::domain::{Error, validate};
+use crate::proto::otlp::count::Counts;
 use crate::proto::otlp::{self, ExportTraceServiceRequest};
+use crate::proto::outline::Outline;
 
-/// Bodies from this size on are read off the threads that answer requests.
-const LARGE_BODY: usize = 256 * 1024;
-/// How many times a body may grow when it is unpacked.
-const MAX_GROWTH: usize = 16;
+/// What an export takes for each of its bytes while it is read: first itself and its messages, then those and the texts
+/// of its spans.
+const COPIES: usize = 3;
+/// What is no longer than this is unpacked where the request is answered: it takes a few milliseconds.
+const SOON_UNPACKED: usize = 1024 * 1024;
+/// Exports up to this size are not counted before they are read.
+const SMALL: usize = 16 * 1024;
 
 /// Why a request is refused, in the words of stock.
 enum Refusal {
@@ -46,8 +51,8 @@ fn detail(status: StatusCode, text: &str) -> Refusal {
 }
 
 /// `POST /v1/traces`. Upstream: `export_traces`.
-pub async fn export_traces(app: App, request: HttpRequest, body: Bytes) -> HttpResponse {
-    match export(&app, &request, body).await {
+pub async fn export_traces(app: App, request: HttpRequest, payload: Payload) -> HttpResponse {
+    match export(&app, &request, payload).await {
         Ok(()) => HttpResponse::Ok().content_type("application/x-protobuf").finish(),
         Err(Refusal::Mlflow(error)) => error.error_response(),
         Err(Refusal::Detail(status, text)) => json_answer(status, json!({ "detail": text })),
@@ -70,21 +75,24 @@ enum Form {
     Json,
 }
 
-async fn export(app: &App, request: &HttpRequest, body: Bytes) -> Result<(), Refusal> {
+async fn export(app: &App, request: &HttpRequest, payload: Payload) -> Result<(), Refusal> {
     let headers = request.headers();
     let experiment =
         text(headers, "x-mlflow-experiment-id").filter(|id| !id.is_empty()).ok_or(Refusal::NoExperiment)?;
     let form = form_of(headers)?;
-    let encoding = headers.get(CONTENT_ENCODING).and_then(|value| value.to_str().ok()).map(str::to_lowercase);
     let experiment_id = validate::experiment_id(experiment);
-    let limit = app.config.json_limit_bytes.saturating_mul(MAX_GROWTH);
+    let body = Body::receive(request.clone(), payload.into_inner()).await?;
+    let mut body = unpacked(body, headers).await?;
+    let limits = app.limits.clone();
+    let memory = body.work(move |bytes| count(bytes, form, &limits)).await??;
+    body.take_memory(COPIES, memory).await?;
     let prices = app.prices.clone();
-    let read = move || -> Result<NewSpans, Refusal> {
-        let body = unpack(&body, encoding.as_deref(), limit)?;
-        convert(&parse(&body, form)?, experiment_id, &prices)
+    let read = move |bytes: Bytes| {
+        let request = parse(&bytes, form)?;
+        drop(bytes);
+        convert(&request, experiment_id, &prices)
     };
-    let spans =
-        if body_is_large(headers) { spawn_blocking(read).await.map_err(Error::internal)?? } else { read()? };
+    let spans = body.consume(read).await??;
     if spans.is_empty() {
         return Ok(());
     }
@@ -98,11 +106,6 @@ async fn export(app: &App, request: &HttpRequest, body: Bytes) -> Result<(), Ref
         }
     }
     Ok(())
-}
-
-fn body_is_large(headers: &HeaderMap) -> bool {
-    let length = text(headers, "content-length").and_then(|length| length.parse::<usize>().ok());
-    length.is_none_or(|length| length >= LARGE_BODY)
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
@@ -126,32 +129,76 @@ fn form_of(headers: &HeaderMap) -> Result<Form, Refusal> {
     }
 }
 
-/// Unpacks a body, up to `limit` bytes. Upstream: `decompress_otlp_body`.
-fn unpack(body: &Bytes, encoding: Option<&str>, limit: usize) -> Result<Bytes, Refusal> {
-    let read = |reader: &mut dyn Read| {
-        let mut out = Vec::new();
-        let read = reader.take(limit as u64).read_to_end(&mut out);
-        read.is_ok_and(|length| length < limit).then(|| Bytes::from(out))
-    };
-    let unpacked = match encoding {
-        // Differs: stock does not know the word for "as it is".
-        None | Some("" | "identity") => return Ok(body.clone()),
-        Some("gzip") => read(&mut MultiGzDecoder::new(&**body)),
-        Some("deflate") => {
-            read(&mut ZlibDecoder::new(&**body)).or_else(|| read(&mut DeflateDecoder::new(&**body)))
+/// Unpacks a body that is packed. Upstream: `decompress_otlp_body`.
+async fn unpacked(mut body: Body, headers: &HeaderMap) -> Result<Body, Refusal> {
+    let encoding = headers.get(CONTENT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let encoding = encoding.to_lowercase();
+    // Differs: stock does not know the word for "as it is".
+    if matches!(encoding.as_str(), "" | "identity") {
+        return Ok(body);
+    }
+    let ways = Packing::of(&encoding);
+    if ways.is_empty() {
+        let text = format!("Unsupported Content-Encoding: {encoding}");
+        return Err(Refusal::Detail(StatusCode::BAD_REQUEST, text));
+    }
+    let limit = body.app().config.json_limit_bytes;
+    let refusal = |fault| unpack_refusal(fault, &encoding, limit);
+    let (way, length) = match measure(ways, body.bytes(), limit.min(SOON_UNPACKED)) {
+        Err(Fault::TooLong) => {
+            body.work_heavily(move |bytes| measure(ways, bytes, limit)).await?.map_err(refusal)?
         }
-        Some(other) => {
-            let text = format!("Unsupported Content-Encoding: {other}");
-            return Err(Refusal::Detail(StatusCode::BAD_REQUEST, text));
-        }
+        measured => measured.map_err(refusal)?,
     };
-    let name = encoding.unwrap_or_default();
-    unpacked.ok_or_else(|| {
-        Refusal::Detail(StatusCode::BAD_REQUEST, format!("Failed to decompress {name} payload"))
-    })
+    body.take_memory(1, length).await?;
+    let whole = if length <= SOON_UNPACKED {
+        way.unpack(body.bytes(), length)
+    } else {
+        body.work_heavily(move |bytes| way.unpack(bytes, length)).await?
+    };
+    let whole = whole.map_err(refusal)?;
+    body.replace(whole);
+    Ok(body)
 }
 
-fn parse(body: &Bytes, form: Form) -> Result<ExportTraceServiceRequest, Refusal> {
+fn unpack_refusal(fault: Fault, encoding: &str, limit: usize) -> Refusal {
+    let too_large = |text: String| Refusal::Detail(StatusCode::PAYLOAD_TOO_LARGE, text);
+    match fault {
+        Fault::Damaged => {
+            Refusal::Detail(StatusCode::BAD_REQUEST, format!("Failed to decompress {encoding} payload"))
+        }
+        Fault::TooLong => too_large(format!(
+            "The {encoding} payload becomes longer than {} MiB, what --json-limit (FERROFLOW_JSON_LIMIT) allows",
+            limit / (1024 * 1024)
+        )),
+        Fault::GrowsTooMuch => {
+            too_large(format!("The {encoding} payload becomes more than {MAX_GROWTH} times as long"))
+        }
+    }
+}
+
+/// Counts what is in a body, and returns how much memory its messages take beside their texts.
+fn count(body: &[u8], form: Form, limits: &Limits) -> Result<usize, Refusal> {
+    if body.len() <= SMALL {
+        return Ok(0);
+    }
+    let (counts, values) = match form {
+        Form::Protobuf => (Counts::of_protobuf(body, &size::most(limits)), 0),
+        Form::Json => {
+            let outline = Outline::of(body, &Counts::LISTS);
+            check_values(&outline, limits).map_err(bad_request)?;
+            (Counts::of_json(&outline), outline.values)
+        }
+    };
+    size::check(&counts, limits).map_err(bad_request)?;
+    Ok(counts.memory().saturating_add(values.saturating_mul(VALUE_SIZE)))
+}
+
+fn bad_request(error: Error) -> Refusal {
+    Refusal::Detail(StatusCode::BAD_REQUEST, error.message)
+}
+
+fn parse(body: &[u8], form: Form) -> Result<ExportTraceServiceRequest, Refusal> {
     let parsed = match form {
         Form::Protobuf => otlp::from_protobuf(body),
         Form::Json => otlp::from_json(body),

@@ -7,6 +7,7 @@ use actix_web::{HttpRequest, HttpResponse, Responder, ResponseError};
 use serde::Serialize;
 use tracing::{error, warn};
 
+use super::answer::{Beginning, Unwritten};
 use crate::domain::{Error, ErrorCode};
 
 /// What a handler returns: a message, sent as JSON, or an error.
@@ -26,14 +27,31 @@ pub fn empty<T: Default>() -> Reply<T> {
     json(T::default())
 }
 
-impl<T: Serialize> Responder for Json<T> {
+impl<T: Serialize + Send + 'static> Responder for Json<T> {
     type Body = BoxBody;
 
     fn respond_to(self, _request: &HttpRequest) -> HttpResponse {
-        match serde_json::to_vec(&self.0) {
-            Ok(body) => HttpResponse::Ok().content_type(ContentType::json()).body(body),
-            Err(e) => Error::internal(e).error_response(),
+        answer(self.0, b"")
+    }
+}
+
+/// Answers with `message` as JSON and `end` after it. What is large is left to [`super::answer::call`].
+pub fn answer(message: impl Serialize + Send + 'static, end: &'static [u8]) -> HttpResponse {
+    let mut beginning = Beginning::default();
+    let written = serde_json::to_writer(&mut beginning, &message);
+    let mut response = HttpResponse::Ok();
+    response.content_type(ContentType::json());
+    match written {
+        Ok(()) => {
+            beginning.bytes.extend_from_slice(end);
+            response.body(beginning.bytes)
         }
+        Err(_) if beginning.is_full => {
+            let mut response = response.finish();
+            response.extensions_mut().insert(Unwritten::new(message, end));
+            response
+        }
+        Err(e) => Error::internal(e).error_response(),
     }
 }
 

@@ -4,8 +4,11 @@ use crate::api::extract::Check::{Array, Float, Int, Items, Required, Str, String
 use crate::api::extract::{Proto, Request, Schema, wrong_type};
 use crate::api::reply::{self, Reply};
 use crate::api::state::App;
+use crate::domain::Result;
 use crate::domain::run::{NewBatch, either_id};
-use crate::domain::validate::MAX_SEARCH_RESULTS;
+use crate::domain::validate::{
+    MAX_METRICS_PER_BATCH, MAX_PARAMS_TAGS_PER_BATCH, MAX_SEARCH_RESULTS, batch_limit,
+};
 use crate::proto::{
     CreateRun, DeleteRun, DeleteTag, GetRun, LogBatch, LogMetric, LogParam, RestoreRun, SearchRuns, SetTag,
     UpdateRun, create_run, delete_run, delete_tag, get_run, log_batch, log_metric, log_param, restore_run,
@@ -23,6 +26,10 @@ impl Request for SearchRuns {
         ("max_results", &[Int]),
         ("order_by", &[Array, Strings]),
     ];
+
+    fn rows(&self) -> i64 {
+        self.max_results().into()
+    }
 }
 
 impl Request for UpdateRun {
@@ -79,6 +86,14 @@ impl Request for LogBatch {
         self.metrics.iter().all(|m| !m.key().is_empty() && m.value.is_some() && m.timestamp.is_some())
             && self.params.iter().all(|p| !p.key().is_empty())
             && self.tags.iter().all(|t| !t.key().is_empty())
+    }
+
+    const LISTS: &'static [&'static str] = &["metrics", "params", "tags"];
+
+    fn check_lists(counts: &[usize]) -> Result<()> {
+        let limits = [MAX_METRICS_PER_BATCH, MAX_PARAMS_TAGS_PER_BATCH, MAX_PARAMS_TAGS_PER_BATCH];
+        let mut lists = Self::LISTS.iter().zip(limits).zip(counts);
+        lists.try_for_each(|((name, limit), count)| batch_limit(name, limit, *count))
     }
 }
 

@@ -1,10 +1,10 @@
 //! Scorers. Nothing here runs one: that takes Python and a model.
 
 use actix_web::HttpRequest;
-use actix_web::web::Bytes;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::api::body::Document;
 use crate::api::extract::Check::{Array, Int, Required, Str, Strings};
 use crate::api::extract::{Proto, Request, Schema, check_content_type, missing, wrong_type};
 use crate::api::reply::{self, Reply};
@@ -122,7 +122,7 @@ pub async fn get_online_scoring_configs(
 pub async fn upsert_online_scoring_config(
     app: App,
     request: HttpRequest,
-    body: Bytes,
+    body: Document,
 ) -> Reply<OneOnlineScoringConfig> {
     check_content_type(&request)?;
     let config = app.store.upsert_online_scoring_config(read_scoring(&body)?).await?;
@@ -169,7 +169,7 @@ fn read_scoring(body: &[u8]) -> Result<OnlineScoring> {
 
 /// `POST scorer/invoke`: scorers ask models and are made of Python, so none runs here. Upstream:
 /// `_invoke_scorer_handler`.
-pub async fn invoke_scorer(app: App, request: HttpRequest, body: Bytes) -> Reply<Value> {
+pub async fn invoke_scorer(app: App, request: HttpRequest, body: Document) -> Reply<Value> {
     check_content_type(&request)?;
     let json: Value = serde_json::from_slice(&body).unwrap_or_default();
     validate_invocation(&json, app.limits.custom_scorers)?;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use actix_web::web::Data;
 
+use super::memory::{Budget, Heavy};
 use super::middleware::metrics::Metrics;
 use crate::artifacts::Artifacts;
 use crate::config::Config;
@@ -29,6 +30,10 @@ pub struct AppState {
     pub prices: Arc<Prices>,
     /// What is counted for Prometheus, if anything is.
     pub metrics: Option<Arc<Metrics>>,
+    /// The memory for bodies and answers.
+    pub budget: Arc<Budget>,
+    /// The threads for large ones.
+    pub heavy: Heavy,
     /// The settings.
     pub config: Config,
 }

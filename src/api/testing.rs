@@ -6,6 +6,7 @@ use actix_web::http::StatusCode;
 use actix_web::web::Data;
 use actix_web::{App, test};
 
+use super::memory::{Budget, Heavy};
 use super::routes;
 use super::state::AppState;
 use crate::artifacts::{Artifacts, Settings};
@@ -41,5 +42,7 @@ pub(crate) fn state_with(store: Store, artifacts: Artifacts) -> Data<AppState> {
     let (store, config) = (Arc::new(store), Config::default());
     let webhooks = Webhooks::new(Arc::clone(&store), config.webhooks.clone()).unwrap();
     let (webhooks, limits) = (Arc::new(webhooks), Limits::default());
-    Data::new(AppState { store, webhooks, artifacts, limits, prices: Arc::default(), metrics: None, config })
+    let (budget, heavy) = (Budget::new(config.memory_limit_bytes), Heavy::default());
+    let prices = Arc::default();
+    Data::new(AppState { store, webhooks, artifacts, limits, prices, metrics: None, budget, heavy, config })
 }

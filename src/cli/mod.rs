@@ -3,6 +3,7 @@
 
 mod db;
 mod gateway;
+mod memory;
 pub mod server;
 mod webhooks;
 

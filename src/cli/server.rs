@@ -9,6 +9,7 @@ use clap::{ArgAction, Args};
 use regex::Regex;
 
 use super::gateway::GatewayArgs;
+use super::memory;
 use super::webhooks::WebhookArgs;
 use crate::config::{
     Config, DatabaseSettings, Environment, LogFormat, LogSettings, PostgresPooler, Security,
@@ -207,10 +208,26 @@ struct OwnArgs {
     /// Seconds that an idle connection stays open.
     #[arg(long, env = "FERROFLOW_KEEP_ALIVE", value_name = "SECONDS", default_value_t = 75)]
     keep_alive: u16,
-    /// Longest JSON body that is read, in MiB.
-    #[arg(long, env = "FERROFLOW_JSON_LIMIT", value_name = "MIB", default_value_t = 64,
+    /// Longest body that is read into memory, in MiB.
+    #[arg(long, env = "FERROFLOW_JSON_LIMIT", value_name = "MIB", default_value_t = 128,
         value_parser = clap::value_parser!(u16).range(1..=2048))]
     json_limit: u16,
+    /// Memory for bodies and answers in flight, in MiB. [default: a quarter of what there is]
+    #[arg(long, env = "FERROFLOW_MEMORY_LIMIT", value_name = "MIB",
+        value_parser = clap::value_parser!(u32).range(16..=16_777_216))]
+    memory_limit: Option<u32>,
+    /// Values that one body may hold.
+    #[arg(long, env = "FERROFLOW_MAX_ELEMENTS", value_name = "N", default_value_t = Limits::ELEMENTS as u32,
+        value_parser = clap::value_parser!(u32).range(100_000..))]
+    max_elements: u32,
+    /// Seconds that a client may send or read next to nothing.
+    #[arg(long, env = "FERROFLOW_SLOW_CLIENT_TIMEOUT", value_name = "SECONDS", default_value_t = 30,
+        value_parser = clap::value_parser!(u16).range(1..))]
+    slow_client_timeout: u16,
+    /// Seconds that a body which is read into memory may take to arrive.
+    #[arg(long, env = "FERROFLOW_BODY_TIMEOUT", value_name = "SECONDS", default_value_t = 600,
+        value_parser = clap::value_parser!(u16).range(1..))]
+    body_timeout: u16,
 }
 
 /// Stock's variables for its pool of connections. Stock opens `size` of them and up to `overflow` more when all are busy;
@@ -322,6 +339,7 @@ impl ServerArgs {
                 } else {
                     CustomScorers::Refused
                 },
+                elements: usize::try_from(own.max_elements).unwrap_or(usize::MAX),
                 ..Limits::default()
             },
             webhooks: self.webhooks.into_settings()?,
@@ -352,7 +370,10 @@ impl ServerArgs {
             },
             shutdown_timeout: Duration::from_secs(own.shutdown_timeout.into()),
             keep_alive: Duration::from_secs(own.keep_alive.into()),
-            json_limit_bytes: usize::from(own.json_limit) * 1024 * 1024,
+            json_limit_bytes: usize::from(own.json_limit) * MIB,
+            memory_limit_bytes: own.memory_limit.map_or_else(memory::default_limit, in_mib),
+            slow_client_timeout: Duration::from_secs(own.slow_client_timeout.into()),
+            body_timeout: Duration::from_secs(own.body_timeout.into()),
         };
         Ok((config, notes))
     }
@@ -506,6 +527,12 @@ pub(super) fn list(text: Option<String>) -> Vec<String> {
 fn frame_options(value: &str) -> Option<String> {
     let value = value.to_uppercase();
     (!value.is_empty() && value != "NONE").then_some(value)
+}
+
+const MIB: usize = 1024 * 1024;
+
+fn in_mib(count: u32) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX).saturating_mul(MIB)
 }
 
 fn cores() -> usize {

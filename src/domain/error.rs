@@ -37,6 +37,10 @@ pub enum ErrorCode {
     ResourceConflict,
     /// A limit on the number of requests was reached.
     RequestLimitExceeded,
+    /// The request is larger than this server takes. The name is that of a wrong parameter: stock has none for this.
+    RequestTooLarge,
+    /// The request came too slowly.
+    RequestTimeout,
     /// The server runs without this part of MLflow. Answered with 500, as stock does.
     FeatureDisabled,
     /// The disk of the database or of the artifacts is full.
@@ -90,11 +94,18 @@ impl ErrorCode {
             Self::NotImplemented => (501, "NOT_IMPLEMENTED", None),
             Self::ResourceConflict => (409, "RESOURCE_CONFLICT", None),
             Self::RequestLimitExceeded => (429, "REQUEST_LIMIT_EXCEEDED", None),
+            Self::RequestTooLarge => {
+                (413, "INVALID_PARAMETER_VALUE", Some((USER, "INVALID_PARAMETER_VALUE")))
+            }
+            Self::RequestTimeout => (408, "DEADLINE_EXCEEDED", None),
             Self::FeatureDisabled => (500, "FEATURE_DISABLED", Some((USER, "FEATURE_DISABLED"))),
             Self::StorageFull => (507, "RESOURCE_EXHAUSTED", None),
         }
     }
 }
+
+/// The longest message, in bytes.
+pub const MAX_MESSAGE: usize = 64 * 1024;
 
 /// An error with a protocol code, a message for the client and, if there is one, the cause for the log.
 #[derive(Debug)]
@@ -111,9 +122,14 @@ pub struct Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// Builds an error without a cause.
+    /// Builds an error without a cause. A message that repeats a long value is cut. Differs: stock repeats all of it.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), source: None }
+        let mut message = message.into();
+        if message.len() > MAX_MESSAGE {
+            message.truncate(message.floor_char_boundary(MAX_MESSAGE));
+            message.shrink_to_fit();
+        }
+        Self { code, message, source: None }
     }
 
     /// `INVALID_PARAMETER_VALUE` with `message`.
@@ -167,5 +183,17 @@ impl fmt::Display for Error {
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.source.as_deref().map(|s| s as _)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_messages_are_cut_between_characters() {
+        let message = Error::invalid("é".repeat(MAX_MESSAGE)).message;
+        assert_eq!(message, "é".repeat(MAX_MESSAGE / 2));
+        assert_eq!(Error::invalid("x".repeat(MAX_MESSAGE)).message.len(), MAX_MESSAGE);
     }
 }

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::validate::Limits;
 use super::{Error, Result, artifact_uri, validate};
+use crate::proto::outline::is_readable;
 use crate::proto::{CreateExperiment, ExperimentTag};
 
 /// Name of the experiment with id 0, which always exists.
@@ -96,7 +97,8 @@ fn too_many_views(experiment_id: Option<&str>) -> Error {
 
 /// Upstream: `_parse_trace_archival_duration_config`.
 fn validate_archival(text: &str, field: &str, kind: Option<&str>, is_required: bool) -> Result<()> {
-    let json: Value = serde_json::from_str(text).unwrap_or_default();
+    let text = Some(text).filter(|text| is_readable(text));
+    let json: Value = text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
     if !json.is_object() {
         return Err(Error::invalid("Trace archival config must be encoded as a JSON object."));
     }

@@ -6,6 +6,7 @@ use super::python::{json_dumps, json_repr};
 use super::validate::{self, LongValues, MAX_TAG_VALUE_LENGTH};
 use super::{Error, Result};
 use crate::proto::LogModel;
+use crate::proto::outline::is_readable;
 
 /// The tag that holds the list.
 pub const HISTORY_TAG: &str = "mlflow.log-model.history";
@@ -25,7 +26,8 @@ impl TryFrom<LogModel> for RecordedModel {
     /// Upstream: `_log_model`, `Model.get_tags_dict`. Differs: the model's signature is not looked at; JSON that is no
     /// object is refused, not answered with a 500.
     fn try_from(r: LogModel) -> Result<Self> {
-        let model: Value = serde_json::from_str(r.model_json()).unwrap_or_default();
+        let json = Some(r.model_json()).filter(|json| is_readable(json));
+        let model: Value = json.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
         let Value::Object(model) = model else {
             return Err(Error::invalid(format!(
                 "Malformed model info. \n {} \n is not a valid JSON.",

@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::python::repr;
 use super::{Error, Result};
 use crate::proto::loose::Json;
+use crate::proto::outline::is_readable;
 
 /// Where a scorer that an instruction makes keeps what it is made of.
 const INSTRUCTIONS_JUDGE: &str = "instructions_judge_pydantic_data";
@@ -81,7 +82,9 @@ impl NewScorer {
 /// # Errors
 /// `INVALID_PARAMETER_VALUE`.
 pub fn validate_payload(serialized: &str, custom: CustomScorers) -> Result<Json> {
-    let body = Json::parse(serialized.as_bytes())
+    let json = Some(serialized).filter(|json| is_readable(json));
+    let body = json
+        .and_then(|json| Json::parse(json.as_bytes()))
         .ok_or_else(|| Error::invalid("serialized_scorer must be valid JSON"))?;
     if custom == CustomScorers::Refused && has_code(&body) {
         return Err(Error::invalid(CUSTOM_REFUSED));

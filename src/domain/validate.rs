@@ -6,8 +6,10 @@ use std::path::PathBuf;
 
 use regex::Regex;
 
+use super::error::MAX_MESSAGE;
 use super::scorer::CustomScorers;
 use super::{Error, ErrorCode, Result, artifact_uri, python};
+use crate::proto::outline::{self, Outline};
 
 /// Longest key of a metric, param or tag.
 pub const MAX_KEY_LENGTH: usize = 250;
@@ -64,6 +66,9 @@ pub struct Limits {
     pub model_source_pattern: Option<Regex>,
     /// Whether scorers that carry code may be registered. Upstream: `MLFLOW_SERVER_ENABLE_CUSTOM_SCORERS`.
     pub custom_scorers: CustomScorers,
+    /// Values that one body may hold: items of lists and fields of objects. Too low and large exports are refused; each
+    /// costs some hundred bytes of memory while it is read.
+    pub elements: usize,
 }
 
 impl Limits {
@@ -71,6 +76,8 @@ impl Limits {
     pub const GRAPHQL_ROOT_FIELDS: usize = 10;
     /// How many aliases stock allows a level of a GraphQL query.
     pub const GRAPHQL_ALIASES: usize = 10;
+    /// Values that one body may hold: more than the largest exports have.
+    pub const ELEMENTS: usize = 5_000_000;
 }
 
 impl Default for Limits {
@@ -83,13 +90,15 @@ impl Default for Limits {
             working_directory: std::env::current_dir().unwrap_or_default(),
             model_source_pattern: None,
             custom_scorers: CustomScorers::default(),
+            elements: Self::ELEMENTS,
         }
     }
 }
 
 /// Composes stock's message about an invalid value.
 pub fn invalid_value(path: &str, value: &str, reason: &str) -> Error {
-    let value = python::json_string(value);
+    // No more of it would be told.
+    let value = python::json_string(value.get(..value.floor_char_boundary(MAX_MESSAGE)).unwrap_or(value));
     Error::invalid(format!("Invalid value {value} for parameter '{path}' supplied: {reason}"))
 }
 
@@ -207,6 +216,62 @@ pub fn run_id(id: &str) -> Result<()> {
         return Ok(());
     }
     Err(Error::invalid(format!("Invalid value {} for parameter 'run_id' supplied.", python::json_string(id))))
+}
+
+/// How many times more values than objects in one list a body may hold.
+const VALUES_PER_OBJECT: usize = 500;
+
+/// Checks what a body holds before it is read.
+///
+/// # Errors
+/// `INVALID_PARAMETER_VALUE` for too many values, for a list of too many objects, for values that lie too deep.
+pub fn check_outline(outline: &Outline<'_>, limits: &Limits) -> Result<()> {
+    let (name, count) = outline.longest_list;
+    let most = limits.elements / VALUES_PER_OBJECT;
+    if count > most {
+        return Err(Error::invalid(format!(
+            "The list '{name}' of the request has {count} items, of which at most {most} are read. {}",
+            elements_setting(limits)
+        )));
+    }
+    check_values(outline, limits)
+}
+
+/// Checks only how many values there are and how deep they lie.
+///
+/// # Errors
+/// `INVALID_PARAMETER_VALUE` for too many, and for those that lie too deep.
+pub fn check_values(outline: &Outline<'_>, limits: &Limits) -> Result<()> {
+    if outline.is_too_deep {
+        let most = outline::MAX_DEPTH;
+        return Err(Error::invalid(format!("The request has values that lie deeper than {most} levels.")));
+    }
+    if outline.values > limits.elements {
+        return Err(Error::invalid(format!(
+            "The request holds {} values, of which at most {} are read. {}",
+            outline.values,
+            limits.elements,
+            elements_setting(limits)
+        )));
+    }
+    Ok(())
+}
+
+/// Returns how many values a JSON text holds, as far as that matters.
+///
+/// # Errors
+/// As [`check_values`].
+pub fn count_values(text: &[u8], limits: &Limits) -> Result<usize> {
+    if outline::is_small(text) {
+        return Ok(0);
+    }
+    let outline = Outline::of(text, &[]);
+    check_values(&outline, limits).map(|()| outline.values)
+}
+
+/// Says where the limit on values comes from.
+pub fn elements_setting(limits: &Limits) -> String {
+    format!("--max-elements {} (FERROFLOW_MAX_ELEMENTS) is the setting.", limits.elements)
 }
 
 /// Checks the number of things in one batch.

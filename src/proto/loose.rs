@@ -8,6 +8,8 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
+use super::outline::MAX_DEPTH;
+
 /// A value.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Json {
@@ -29,8 +31,6 @@ pub enum Json {
     Object(Vec<(String, Self)>),
 }
 
-/// How deep values may be nested. Python gives up near 1000.
-const MAX_DEPTH: usize = 900;
 /// The most digits that Python makes a whole number of.
 const MAX_DIGITS: usize = 4300;
 

@@ -4,6 +4,7 @@
 pub mod json;
 pub mod loose;
 pub mod otlp;
+pub mod outline;
 pub mod parse;
 pub mod well_known;
 

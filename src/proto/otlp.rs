@@ -3,6 +3,8 @@
 //!
 //! Upstream: `mlflow.server.otel_api.export_traces`.
 
+pub mod count;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 pub use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;

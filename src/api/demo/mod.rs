@@ -3,12 +3,12 @@
 mod make;
 mod remove;
 
-use actix_web::web::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::Mutex;
 
+use super::body::Document;
 use super::reply::{self, Reply};
 use super::state::AppState;
 use crate::api::state::App;
@@ -42,7 +42,7 @@ pub struct Removed {
 ///
 /// Upstream: `_generate_demo`. Differs: the demo tells of something else, and what needs the experiment or the traces
 /// makes them and names them.
-pub async fn generate_demo(app: App, body: Bytes) -> Reply<Made> {
+pub async fn generate_demo(app: App, body: Document) -> Reply<Made> {
     let wanted = wanted(&body)?;
     let _turn = TURN.lock().await;
     let demo = Demo::open(&app).await?;

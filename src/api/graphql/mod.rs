@@ -18,7 +18,6 @@ mod variables;
 
 use std::sync::LazyLock;
 
-use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse};
 use apollo_compiler::ast::Document;
 use apollo_compiler::executable::Operation;
@@ -29,7 +28,9 @@ use apollo_compiler::{ExecutableDocument, Name, Schema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::api::body::Body;
 use crate::api::extract::check_content_type;
+use crate::api::reply;
 use crate::api::state::App;
 use crate::domain::{Error, Result};
 use resolve::Root;
@@ -53,6 +54,13 @@ struct Question {
     operation_name: Option<String>,
 }
 
+impl Question {
+    fn read(body: &[u8]) -> Result<Self> {
+        serde_json::from_slice(body)
+            .map_err(|e| Error::invalid(format!("The GraphQL request cannot be read: {e}")))
+    }
+}
+
 /// Keys come in alphabetical order, as stock's do.
 #[derive(Serialize)]
 struct Answer {
@@ -70,18 +78,15 @@ impl Answer {
 ///
 /// Differs: stock breaks with a 500 over a body that is no question and over a query that is no GraphQL; here that
 /// is `INVALID_PARAMETER_VALUE`. Upstream: `_graphql`.
-pub async fn graphql(app: App, request: HttpRequest, body: Bytes) -> Result<HttpResponse> {
+pub async fn graphql(app: App, request: HttpRequest, body: Body) -> Result<HttpResponse> {
     check_content_type(&request)?;
-    let question: Question = serde_json::from_slice(&body)
-        .map_err(|e| Error::invalid(format!("The GraphQL request cannot be read: {e}")))?;
+    let question = body.read_json(&[], |_counts| Ok(()), Question::read).await?;
     let document = parse(&question.query)?;
     let answer = match limits::check(&document, &app.limits) {
         Ok(()) => answer(app, request.query_string(), &document, &question).await,
         Err(error) => Answer::refusal(vec![error]),
     };
-    let mut body = serde_json::to_vec(&answer).map_err(Error::internal)?;
-    body.push(b'\n');
-    Ok(HttpResponse::Ok().content_type("application/json").body(body))
+    Ok(reply::answer(answer, b"\n"))
 }
 
 fn parse(query: &str) -> Result<Document> {

@@ -1,8 +1,10 @@
-//! What happens to every request before and after its handler, from the outside in: the request log and the
-//! metrics, the slashes at the start of a path, the refusal of workspaces, the security rules, the guard against panics.
+//! What happens to every request before and after its handler, from the outside in: the pace of clients, the request log
+//! and the metrics, the slashes at the start of a path, the refusal of workspaces, the security rules, the guard against
+//! panics.
 
 pub mod guard;
 pub mod metrics;
+pub mod pace;
 mod pattern;
 pub mod request_log;
 pub mod security;

@@ -1,4 +1,4 @@
-//! The outermost layer: one span and one line of log for every request, and its place in the metrics.
+//! One span and one line of log for every request, and its place in the metrics.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};

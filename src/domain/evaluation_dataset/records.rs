@@ -77,29 +77,35 @@ pub fn parse_records(text: &str) -> Result<Vec<GivenRecord>> {
     let Json::List(records) = super::parse("records", text)? else {
         return Err(Error::invalid("The value of 'records' must be a JSON list."));
     };
-    records.iter().map(GivenRecord::new).collect()
+    records.into_iter().map(GivenRecord::new).collect()
 }
 
 impl GivenRecord {
     /// Upstream: `SqlAlchemyStore.upsert_dataset_records`, `DatasetRecord`.
-    fn new(json: &Json) -> Result<Self> {
-        if !matches!(json, Json::Object(_)) {
+    fn new(json: Json) -> Result<Self> {
+        let Json::Object(mut fields) = json else {
             return Err(Error::invalid("Every record must be a JSON object."));
-        }
-        let object = |name: &str| match json.get(name) {
-            Some(value @ Json::Object(_)) => Ok(Some(value.clone())),
-            Some(value) if is_truthy(value) => Err(super::no_object(name)),
+        };
+        let mut field = |wanted: &str| {
+            let at = fields.iter().rposition(|(name, _)| name == wanted)?;
+            Some(fields.remove(at).1)
+        };
+        let object = |name: &str, value: Option<Json>| match value {
+            Some(value @ Json::Object(_)) => Ok(Some(value)),
+            Some(value) if is_truthy(&value) => Err(super::no_object(name)),
             _ => Ok(None),
         };
-        let inputs = match json.get("inputs") {
+        let inputs = match field("inputs") {
             None => Json::Object(Vec::new()),
-            Some(Json::Object(fields)) => Json::Object(fields.clone()),
+            Some(Json::Object(fields)) => Json::Object(fields),
             Some(_) => return Err(super::no_object("inputs")),
         };
-        let (expectations, tags) = (object("expectations")?, object("tags")?);
-        let source = object("source")?.filter(is_truthy).as_ref().map(Source::new).transpose()?;
+        let expectations = object("expectations", field("expectations"))?;
+        let tags = object("tags", field("tags"))?;
+        let source =
+            object("source", field("source"))?.filter(is_truthy).as_ref().map(Source::new).transpose()?;
         let input_hash = hex(&sha256(inputs.dumps_sorted().as_bytes()));
-        let outputs = json.get("outputs").cloned();
+        let outputs = field("outputs");
         Ok(Self { input_hash, inputs, outputs, expectations, tags, source })
     }
 
@@ -150,6 +156,11 @@ impl Record {
         if let Some(user) = new.user() {
             self.last_updated_by = Some(user);
         }
+    }
+
+    /// Returns about how many bytes it is when it is sent.
+    pub const fn length(&self) -> usize {
+        self.inputs.len() + self.outputs.len() + self.expectations.len() + self.tags.len() + self.source.len()
     }
 
     /// Writes the record as it is sent. Upstream: `DatasetRecord.to_dict`.

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::given;
 use crate::domain::{Error, Result};
+use crate::proto::outline::is_readable;
 use crate::proto::{CreateGatewayGuardrail, GuardrailAction, GuardrailStage};
 
 /// A validated request for a guardrail. Its scorer is yet to be looked up.
@@ -51,6 +52,9 @@ impl TryFrom<CreateGatewayGuardrail> for NewGuardrail {
 /// # Errors
 /// `INVALID_PARAMETER_VALUE`. Upstream: `_serialized_scorer_is_custom_code`.
 pub fn check_scorer(serialized: &str) -> Result<()> {
+    if !is_readable(serialized) {
+        return Err(Error::invalid("The serialized scorer holds too many values."));
+    }
     let scorer: Value = serde_json::from_str(serialized)
         .map_err(|e| Error::invalid(format!("Malformed serialized scorer: {e}")))?;
     if carries_code(&scorer) {

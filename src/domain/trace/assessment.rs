@@ -10,6 +10,7 @@ use crate::domain::time::now_ms;
 use crate::domain::{Error, Result, python};
 use crate::proto::assessment_source::SourceType;
 use crate::proto::loose::Json;
+use crate::proto::outline::is_readable;
 use crate::proto::well_known::Value;
 use crate::proto::{Assessment, AssessmentError, AssessmentSource, Expectation, Feedback, UpdateAssessment};
 
@@ -80,6 +81,9 @@ impl AssessmentValue {
 
 /// Returns the number that statistics count for a value, and whether the value is one itself.
 pub fn aggregate(json: &str) -> (Option<f64>, bool) {
+    if json.starts_with(['[', '{']) {
+        return (None, false);
+    }
     match serde_json::from_str(json) {
         Ok(Tree::Bool(value)) => (Some(if value { 1.0 } else { 0.0 }), false),
         Ok(Tree::Number(number)) => {
@@ -126,7 +130,8 @@ pub fn expectation_json(expectation: &Expectation) -> Result<String> {
             )));
         }
         Some(serialized) => {
-            let json = Json::parse(serialized.value().as_bytes());
+            let json = Some(serialized.value()).filter(|text| is_readable(text));
+            let json = json.and_then(|text| Json::parse(text.as_bytes()));
             // A number that is none could be kept, but never be read again.
             json.filter(|json| !matches!(json, Json::Float(value) if !value.is_finite()))
                 .ok_or_else(|| Error::invalid("The `serialized_value` of an expectation must be JSON."))?

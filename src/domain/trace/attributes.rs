@@ -8,6 +8,7 @@ use serde_json::Value as Tree;
 use crate::domain::python;
 use crate::proto::loose::Json;
 use crate::proto::otlp::{AnyValue, KeyValue, Value};
+use crate::proto::outline::is_readable;
 
 /// Names with the texts of their values, in the order in which the names came first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -73,8 +74,11 @@ impl Attributes {
     }
 }
 
-/// Reads JSON; `None` where there is none.
+/// Reads JSON; `None` where there is none, or more than is read.
 pub fn parse(json: &str) -> Option<Tree> {
+    if !is_readable(json) {
+        return None;
+    }
     serde_json::from_str(json).ok().or_else(|| Json::parse(json.as_bytes()).map(|json| json.to_value()))
 }
 
@@ -96,7 +100,8 @@ fn is_encoded(text: &str) -> bool {
     if !text.trim_start().starts_with(['"', '[', '{']) {
         return false;
     }
-    serde_json::from_str::<IgnoredAny>(text).is_ok() || Json::parse(text.as_bytes()).is_some()
+    serde_json::from_str::<IgnoredAny>(text).is_ok()
+        || (is_readable(text) && Json::parse(text.as_bytes()).is_some())
 }
 
 /// Writes a value as `json.dumps` does without escaping what is not ASCII. Bytes are written as their `repr`.

@@ -9,6 +9,7 @@ pub mod dialects;
 pub mod info;
 pub mod preview;
 pub mod prices;
+pub mod size;
 pub mod span;
 pub mod stored;
 pub mod usage;

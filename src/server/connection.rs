@@ -1,0 +1,165 @@
+//! Connections, from their acceptance to HTTP. A client that neither sends nor reads must not keep what it was given:
+//!
+//! - idle before its first byte, a connection is kept as long as one between two requests, then closed without a word:
+//!   load balancers connect ahead;
+//! - the head of a request, once begun, has to come within [`HEAD_TIME`];
+//! - bodies are watched over by `api/middleware/pace.rs`;
+//! - an answer has to be read at a least rate.
+
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use actix_http::HttpService;
+use actix_http::error::DispatchError;
+use actix_server::GracefulShutdownSignal;
+use actix_service::{ServiceFactoryExt as _, map_config};
+use actix_web::dev::{AppConfig, ServiceFactory, fn_service};
+use actix_web::rt::net::TcpStream;
+use actix_web::web::Data;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
+
+use super::build_app;
+use crate::api::middleware::pace::{Allowance, Turn};
+use crate::api::state::AppState;
+
+/// How long the head of a request may take from its first byte to its last.
+const HEAD_TIME: Duration = Duration::from_secs(5);
+/// How long a connection is read on whose request was refused before it was all there. If it were closed at once, many
+/// clients would never see the answer.
+const LINGER: Duration = Duration::from_secs(5);
+
+/// Returns what serves connections.
+pub(super) fn service(
+    state: &Data<AppState>,
+    address: SocketAddr,
+    stopping: &GracefulShutdownSignal,
+) -> impl ServiceFactory<TcpStream, Config = (), Response = (), Error = DispatchError, InitError = ()> + use<>
+{
+    let config = &state.config;
+    let (idle, patience) = (config.keep_alive.max(HEAD_TIME), config.slow_client_timeout);
+    let (ends, stops) = (stopping.clone(), stopping.clone());
+    let accept = fn_service(move |io: TcpStream| accept(io, idle, patience, ends.clone()));
+    let http = HttpService::build()
+        .keep_alive(config.keep_alive)
+        .client_request_timeout(HEAD_TIME)
+        .client_disconnect_timeout(LINGER)
+        // A client that closes its side has hung up, as nginx sees it too: what it asked for is ended.
+        .h1_allow_half_closed(false)
+        .local_addr(address)
+        .graceful_shutdown_signal(move || {
+            let stops = stops.clone();
+            async move { stops.notified().await }
+        })
+        .on_connect_ext(|connection: &Connection, data| {
+            data.insert(connection.turn.clone());
+        })
+        .h1(map_config(build_app(state), |()| AppConfig::default()));
+    accept.and_then(http)
+}
+
+/// Waits for the first byte.
+async fn accept(
+    io: TcpStream,
+    idle: Duration,
+    patience: Duration,
+    stopping: GracefulShutdownSignal,
+) -> Result<(Connection, Option<SocketAddr>), DispatchError> {
+    io.set_nodelay(true)?;
+    tokio::select! {
+        ready = timeout(idle, io.readable()) => ready.map_err(|_e| DispatchError::DisconnectTimeout)??,
+        () = stopping.notified() => return Err(DispatchError::DisconnectTimeout),
+    }
+    let peer = io.peer_addr().ok();
+    Ok((Connection::new(io, patience), peer))
+}
+
+/// A connection whose client is not waited for without end.
+struct Connection {
+    io: TcpStream,
+    /// For the client to read.
+    allowance: Allowance,
+    /// Whose turn it is.
+    turn: Turn,
+    /// Which request was the last that the server began to answer.
+    seen: u32,
+    /// When the head began that is still coming.
+    head_since: Option<Instant>,
+    /// Rings some time after that, and is set again only then.
+    alarm: Option<Pin<Box<Sleep>>>,
+}
+
+impl Connection {
+    fn new(io: TcpStream, patience: Duration) -> Self {
+        let (allowance, turn) = (Allowance::new(patience), Turn::default());
+        Self { io, allowance, turn, seen: 0, head_since: None, alarm: None }
+    }
+
+    /// Is ready when the head of a request takes too long.
+    fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(since) = self.head_since else { return Poll::Pending };
+        let until = since + HEAD_TIME;
+        let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(until)));
+        while alarm.as_mut().poll(cx).is_ready() {
+            if Instant::now() >= until {
+                return Poll::Ready(());
+            }
+            alarm.as_mut().reset(until);
+        }
+        Poll::Pending
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        let is_ours = this.turn.is_servers();
+        if is_ours || this.turn.count() != this.seen {
+            this.head_since = None;
+            this.seen = this.turn.count();
+        }
+        let polled = Pin::new(&mut this.io).poll_read(cx, buf);
+        if !is_ours {
+            match polled {
+                Poll::Ready(_) => {
+                    this.head_since.get_or_insert_with(Instant::now);
+                }
+                Poll::Pending if this.poll_late(cx).is_ready() => {
+                    return Poll::Ready(Err(ErrorKind::TimedOut.into()));
+                }
+                Poll::Pending => {}
+            }
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let this = &mut *self;
+        let polled = Pin::new(&mut this.io).poll_write(cx, buf);
+        match &polled {
+            Poll::Ready(Ok(written)) => this.allowance.advance(*written),
+            Poll::Pending if this.allowance.poll_spent(cx).is_ready() => {
+                return Poll::Ready(Err(ErrorKind::TimedOut.into()));
+            }
+            Poll::Ready(Err(_)) | Poll::Pending => {}
+        }
+        polled
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
