@@ -1,6 +1,6 @@
 # The ways to run, test and measure Ferroflow. Each target installs what it misses; big things are kept in
 # $FERROFLOW_CACHE (default ~/.cache/ferroflow), outside the clone.
-.PHONY: help run ui test test-unit test-compat test-differential test-browser test-large test-clouds test-garage demo lint bench bench-artifacts bench-client bench-growth bench-mixed
+.PHONY: help run ui test test-unit test-compat test-differential test-browser test-large test-clouds test-garage demo lint bench bench-artifacts bench-client bench-growth bench-mixed soak
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -57,3 +57,6 @@ bench-growth: ## measure what grows with the rows (ARGS='--scale 0.1 --factors 1
 
 bench-mixed: ## two replicas under mixed work, watched (ARGS='--minutes 60 --output docs')
 	@scripts/bench-mixed.sh $(ARGS)
+
+soak: ## write, kill, and check every acknowledged write (ARGS='--minutes 60')
+	@scripts/soak.sh $(ARGS)
