@@ -150,7 +150,8 @@ def test_another_revision_is_refused(backend, new_database, statement, words, tm
         ("./mlruns", "file store"),
         ("mysql+pymysql://u:secret@h/db", "not supported"),
         ("sqlite://", "in memory"),
-        ("sqlite:////nonexistent-folder/x.db", "cannot be opened"),
+        ("sqlite:////dev/null/x.db", "cannot be made"),
+        ("sqlite:////dev", "cannot be opened"),
         ("postgresql://u:secret@127.0.0.1:1/db", "cannot be opened"),
     ],
 )

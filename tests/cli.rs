@@ -39,7 +39,15 @@ fn refuses_what_it_cannot_or_must_not_do() {
         (&["server", "--port", "0", "--backend-store-uri", "mysql://u:geheim@h/d"], "not supported"),
         (&["server", "--port", "0", "--backend-store-uri", "./mlruns"], "cannot use the database"),
         (
-            &["server", "--port", "0", "--backend-store-uri", "postgresql://u:geheim@127.0.0.1:1/d"],
+            &[
+                "server",
+                "--port",
+                "0",
+                "--database-start-timeout",
+                "0",
+                "--backend-store-uri",
+                "postgresql://u:geheim@127.0.0.1:1/d",
+            ],
             "127.0.0.1",
         ),
         (&["server", "--port", "0", "--app-name", "basic-auth"], "--app-name basic-auth is not supported"),
