@@ -41,6 +41,8 @@ INDEXES = [
     ("trace_tags", "ferroflow_trace_tags_values", '(key, "left"((value)::text, 64))'),
     ("trace_request_metadata", "ferroflow_trace_metadata_values", '(key, "left"((value)::text, 64))'),
     ("trace_info", "ferroflow_trace_info_durations", "(experiment_id, execution_time_ms DESC NULLS LAST)"),
+    ("experiment_tags", "ferroflow_experiment_tags", "(experiment_id)"),
+    ("logged_models", "ferroflow_logged_models_listing", "(experiment_id, creation_timestamp_ms DESC NULLS LAST, model_id)"),
     ("assessments", "ferroflow_assessments_of_sessions", "(name) WHERE (strpos(assessment_metadata, '\"mlflow.trace.session\":'::text) > 0)"),
 ]
 

@@ -117,13 +117,14 @@ macro_rules! migration {
 }
 
 const STOCK: Migration = migration!("0001_stock_3_17_2", "up.sql");
-const OURS: [Migration; 6] = [
+const OURS: [Migration; 7] = [
     migration!("0002_ferroflow", "up.sql"),
     migration!("0003_webhook_deliveries", "up.sql"),
     migration!("0004_model_versions_listing", "up.sql"),
     migration!("0005_registry_tags", "up.sql"),
     migration!("0006_traces_by_value", "up.sql"),
     migration!("0007_traces_by_duration", "up.sql"),
+    migration!("0008_what_experiments_hold", "up.sql"),
 ];
 
 /// What a database holds that this program can serve or make servable.
@@ -465,6 +466,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let uri = database(&folder);
         upgrade(&uri).unwrap();
+        execute(&uri, migration!("0008_what_experiments_hold", "down.sql").sqlite);
+        assert_eq!(check(&uri).unwrap(), Found::Stock);
         execute(&uri, migration!("0007_traces_by_duration", "down.sql").sqlite);
         assert_eq!(check(&uri).unwrap(), Found::Stock);
         execute(&uri, migration!("0006_traces_by_value", "down.sql").sqlite);
