@@ -87,8 +87,13 @@ pub(super) fn log_metrics(
     }
 }
 
+/// Index of the runs: the primary key (see "Look-ups" in `statement.rs`).
 const PG_LOG_METRICS: &str = "\
-WITH target AS (SELECT run_uuid, lifecycle_stage FROM runs WHERE run_uuid = ANY (?)),
+WITH target AS (
+  SELECT r.* FROM unnest(?) p (id) CROSS JOIN LATERAL (
+    SELECT run_uuid, lifecycle_stage FROM runs WHERE run_uuid BETWEEN p.id AND p.id ORDER BY run_uuid OFFSET 0
+  ) r
+),
 new AS (
   SELECT n.* FROM unnest(?, ?, ?, ?, ?, ?) WITH ORDINALITY
     AS n (run_uuid, key, value, is_nan, timestamp, step, position)

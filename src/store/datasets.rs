@@ -6,12 +6,14 @@ mod tests;
 use std::collections::{HashMap, HashSet};
 
 use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Nullable, Text};
 use uuid::Uuid;
 
 use super::conn::Conn;
 use super::error::is_unique_violation;
 use super::runs::{get_row, require_active_run};
 use super::schema::{datasets, input_tags, inputs};
+use super::statement::{Bind, statement};
 use super::{Store, each};
 use crate::domain::dataset::{CONTEXT_TAG, MAX_SUMMARIES, NewDatasetInput, NewInputs};
 use crate::domain::{Error, ErrorCode, Result};
@@ -296,7 +298,23 @@ struct LoadedEdge {
     dataset: Option<DatasetColumns>,
 }
 
-/// Loads the edges into the runs `$is_destination` and out of those of `$is_source`.
+/// The SQL type of a [`LoadedEdge`].
+type EdgeSql =
+    (Text, Text, Text, Text, BigInt, Nullable<(Text, Text, Text, Text, Nullable<Text>, Nullable<Text>)>);
+
+/// The edges into and out of the runs of a list. See "Look-ups" in `statement.rs`.
+const PG_EDGES: &str = "SELECT e.input_uuid, e.source_id, e.destination_type, e.destination_id, e.step, \
+    d.name, d.digest, d.dataset_source_type, d.dataset_source, d.dataset_schema, d.dataset_profile \
+    FROM unnest(?) p(id) CROSS JOIN LATERAL (\
+    (SELECT * FROM inputs WHERE destination_type = 'RUN' AND destination_id BETWEEN p.id AND p.id \
+    ORDER BY destination_id) UNION ALL \
+    (SELECT * FROM inputs WHERE source_type = 'RUN_INPUT' AND source_id BETWEEN p.id AND p.id \
+    ORDER BY source_id) UNION ALL \
+    (SELECT * FROM inputs WHERE source_type = 'RUN_OUTPUT' AND source_id BETWEEN p.id AND p.id \
+    ORDER BY source_id) OFFSET 0) e LEFT JOIN LATERAL (SELECT * FROM datasets \
+    WHERE dataset_uuid BETWEEN e.source_id AND e.source_id AND e.source_type = 'DATASET' OFFSET 0) d ON true";
+
+/// Loads the same on SQLite: the edges into the runs `$is_destination` and out of those of `$is_source`.
 ///
 /// Indexes: `index_inputs_destination_type_destination_id_source_type` for the first, the primary key for the second,
 /// `index_datasets_dataset_uuid` for the join.
@@ -313,7 +331,7 @@ macro_rules! edges {
             datasets::dataset_schema,
             datasets::dataset_profile,
         );
-        each!($conn, c => inputs::table
+        inputs::table
             .left_join(datasets::table.on(is_dataset))
             .filter(read.or(model))
             .select((
@@ -324,17 +342,25 @@ macro_rules! edges {
                 inputs::step,
                 columns.nullable(),
             ))
-            .load(c))
+            .load($conn)
     }};
 }
 
 fn load_edges(conn: &mut Conn, ids: &[&str]) -> Result<Vec<LoadedEdge>> {
-    // One id alone gets an equality, since SQLite prepares a list anew each time.
-    Ok(match ids {
-        [id] => edges!(conn, inputs::destination_id.eq(id), inputs::source_id.eq(id)),
-        ids => edges!(conn, inputs::destination_id.eq_any(ids), inputs::source_id.eq_any(ids)),
+    Ok(match (conn, ids) {
+        (Conn::Pg(c), ids) => statement::<EdgeSql>(PG_EDGES, &[Bind::Texts(ids)]).load(c),
+        // One id alone gets an equality, since SQLite prepares a list anew each time.
+        (Conn::Sqlite(c), [id]) => edges!(c, inputs::destination_id.eq(id), inputs::source_id.eq(id)),
+        (Conn::Sqlite(c), ids) => {
+            edges!(c, inputs::destination_id.eq_any(ids), inputs::source_id.eq_any(ids))
+        }
     }?)
 }
+
+/// See "Look-ups" in `statement.rs`.
+const PG_INPUT_TAGS: &str = "SELECT t.* FROM unnest(?) p(id) CROSS JOIN LATERAL (\
+    SELECT input_uuid, name, value FROM input_tags WHERE input_uuid BETWEEN p.id AND p.id OFFSET 0) t \
+    ORDER BY t.input_uuid, t.name";
 
 fn load_tags(
     conn: &mut Conn,
@@ -343,11 +369,14 @@ fn load_tags(
     let ids: Vec<&str> = places.keys().map(String::as_str).collect();
     let mut tags = Vec::new();
     for chunk in ids.chunks(IDS_PER_STATEMENT) {
-        tags.extend(each!(conn, c => input_tags::table
-            .filter(input_tags::input_uuid.eq_any(chunk))
-            .select((input_tags::input_uuid, input_tags::name, input_tags::value))
-            .order((input_tags::input_uuid, input_tags::name))
-            .load::<(String, String, String)>(c))?);
+        tags.extend(match conn {
+            Conn::Pg(c) => statement::<(Text, Text, Text)>(PG_INPUT_TAGS, &[Bind::Texts(chunk)]).load(c),
+            Conn::Sqlite(c) => input_tags::table
+                .filter(input_tags::input_uuid.eq_any(chunk))
+                .select((input_tags::input_uuid, input_tags::name, input_tags::value))
+                .order((input_tags::input_uuid, input_tags::name))
+                .load::<(String, String, String)>(c),
+        }?);
     }
     Ok(tags)
 }

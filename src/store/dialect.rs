@@ -16,6 +16,18 @@ pub enum Dialect {
     Sqlite,
 }
 
+/// How PostgreSQL is to plan. Parallel plans make the metric filters of searches two to four times slower. A plan that is
+/// estimated too dear is compiled (JIT), which takes longer than any of our statements should. A table that was small
+/// when a statement was planned is read whole by it ever after, also when it has become large: every table that grows
+/// has an index for every hot statement, and this setting leaves no other way to go.
+const PLANNED: [(&str, &str); 3] =
+    [("max_parallel_workers_per_gather", "0"), ("jit", "off"), ("enable_seqscan", "off")];
+
+/// The same for what logs. Planning the statement that logs a metric takes PostgreSQL as long as executing it, and it
+/// would plan it for each length of the lists anew; the plans are the same.
+const PLANNED_ONCE: [(&str, &str); 4] =
+    [PLANNED[0], PLANNED[1], PLANNED[2], ("plan_cache_mode", "force_generic_plan")];
+
 /// Pages of 4 KiB that SQLite collects beside the database before it moves them there. A page is moved once, however often
 /// it was written meanwhile, and each move waits for the disk twice. More pages make the one write that moves them
 /// slower: with this many (12 MiB), 15 times as slow as the median.
@@ -32,20 +44,21 @@ impl Dialect {
             ("statement_timeout", settings.statement_timeout_ms.to_string()),
             // A transaction whose connection was lost without a word keeps its locks no longer than a statement may run.
             ("idle_in_transaction_session_timeout", settings.statement_timeout_ms.to_string()),
-            // Parallel plans make the metric filters of searches two to four times slower.
-            ("max_parallel_workers_per_gather", "0".to_owned()),
-            // A plan that is estimated too dear is compiled, which takes longer than any of our statements should.
-            ("jit", "off".to_owned()),
         ];
         if work_mem < SORTED_IN_MEMORY {
             values.push(("work_mem", format!("'{}kB'", SORTED_IN_MEMORY >> 10)));
         }
-        if access == Access::Log {
-            // Planning the statement that logs a metric takes as long as executing it, and it would be planned for each
-            // length of the lists anew; the plans are the same.
-            values.push(("plan_cache_mode", "force_generic_plan".to_owned()));
-        }
         values
+            .extend(Self::planner_settings(access).iter().map(|(name, value)| (*name, (*value).to_owned())));
+        values
+    }
+
+    /// Returns the settings, by name and value, under which the statements of a connection to PostgreSQL are planned.
+    const fn planner_settings(access: Access) -> &'static [(&'static str, &'static str)] {
+        match access {
+            Access::Log => &PLANNED_ONCE,
+            Access::Read | Access::Write => &PLANNED,
+        }
     }
 
     /// Returns the statements that set up a fresh connection to SQLite.

@@ -2,6 +2,10 @@
 //! connection, run on a database thread. Each file beside this one has the queries of one resource; `schema.rs`
 //! the tables; `dialect.rs` what the two databases say differently; `doors.rs` the threads.
 
+// First, for its macro.
+#[macro_use]
+mod statement;
+
 mod bulk;
 mod calls;
 pub mod conn;
@@ -32,7 +36,6 @@ pub mod schema;
 pub mod scorers;
 mod sqlite_file;
 pub mod start;
-mod statement;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod traces;

@@ -2,6 +2,20 @@
 //! upserts, such a statement is prepared once per connection and then reused.
 //!
 //! The text is `&'static str` so that a connection's cache of prepared statements stays bounded.
+//!
+//! # Look-ups
+//!
+//! What belongs to the things of a list PostgreSQL is to look up by the index of their ids, one after the other. Left to
+//! choose, it reads the whole table, or the rows of another index and throws most away, whenever its statistics say so:
+//! those of a table that was empty or small when the statement was planned, or that holds other rows by now. So the texts
+//! leave no choice:
+//!
+//! - `unnest(?) p(id) CROSS JOIN LATERAL (… OFFSET 0)` goes through the list, and can be no other kind of join;
+//! - `id BETWEEN p.id AND p.id` is the equality, but is always taken for one row in two hundred, while `=` is taken for
+//!   all rows where one owner had them all when the table was analysed, and then any index is as good as another;
+//! - [`same_pair`] can only be found by an index that begins with both columns, not by the one of `id`, in which a single
+//!   id may have a million rows;
+//! - `ORDER BY` the columns of the index decides between two that seem equally good.
 
 use diesel::backend::Backend;
 use diesel::pg::Pg;
@@ -13,6 +27,17 @@ use diesel::{QueryResult, RunQueryDsl, SqliteConnection};
 use serde_json::Value;
 
 use super::postgres::PgConn;
+
+/// The condition that two columns have two values, for the index that begins with these columns: see "Look-ups".
+#[rustfmt::skip]
+macro_rules! same_pair {
+    ($one:literal, $two:literal, $is_one:literal, $is_two:literal) => {
+        concat!(
+            $one, " BETWEEN ", $is_one, " AND ", $is_one, " AND (", $one, ", ", $two, ") BETWEEN (",
+            $is_one, ", ", $is_two, ") AND (", $is_one, ", ", $is_two, ")"
+        )
+    };
+}
 
 /// A value for a `?` in a statement's text.
 #[derive(Debug, Clone, Copy)]
@@ -39,20 +64,31 @@ pub(super) enum Bind<'a> {
 pub(super) struct Statement<'a, ST = ()> {
     text: &'static str,
     binds: &'a [Bind<'a>],
+    is_kept: bool,
     rows: std::marker::PhantomData<ST>,
 }
 
 /// Returns a statement. The text must hold as many `?` as there are binds, and no other `?`.
 pub(super) const fn statement<'a, ST>(text: &'static str, binds: &'a [Bind<'a>]) -> Statement<'a, ST> {
-    Statement { text, binds, rows: std::marker::PhantomData }
+    Statement { text, binds, is_kept: true, rows: std::marker::PhantomData }
 }
 
 impl<ST> Statement<'_, ST> {
+    /// Has the statement planned each time, for what its tables are then: where that takes little of what it takes to
+    /// execute it, and where no text keeps a table that was small from being gone through by the wrong index later.
+    pub(super) const fn planned_anew(mut self) -> Self {
+        self.is_kept = false;
+        self
+    }
+
     fn walk<'b, DB: Backend>(
         &'b self,
         mut out: AstPass<'_, 'b, DB>,
         mut push: impl FnMut(&'b Bind<'b>, AstPass<'_, 'b, DB>) -> QueryResult<()>,
     ) -> QueryResult<()> {
+        if !self.is_kept {
+            out.unsafe_to_cache_prepared();
+        }
         let mut binds = self.binds.iter();
         let mut parts = self.text.split('?');
         out.push_sql(parts.next().unwrap_or_default());

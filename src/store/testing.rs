@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::conn::{Access, Conn, ConnSettings};
 use super::predicate::Search;
+use super::statement::{Bind, statement};
 use super::uri::DatabaseUri;
 use super::{Store, StoreSettings, migrate};
 use crate::domain::dataset::NewInputs;
@@ -90,6 +91,18 @@ impl Store {
     pub(crate) async fn execute(&self, sql: String) {
         self.write(move |conn| Ok(conn.batch_execute(&sql)?)).await.unwrap();
     }
+}
+
+/// Checks that SQLite, which has no statistics, goes through no table for `text`, whose binds are all the list `p`; on
+/// PostgreSQL `compat-tests/test_plans.py` looks at what the server's statements do.
+pub(in crate::store) fn assert_looked_up(conn: &mut Conn, text: &str) {
+    let Conn::Sqlite(sqlite) = conn else { return };
+    let binds = vec![Bind::Text("[]"); text.matches('?').count()];
+    let explained = format!("EXPLAIN QUERY PLAN {text}").leak();
+    let plan = statement::<(Integer, Integer, Integer, Text)>(explained, &binds);
+    let rows: Vec<(i32, i32, i32, String)> = plan.load(sqlite).unwrap();
+    let whole = rows.iter().find(|row| row.3.starts_with("SCAN ") && !row.3.starts_with("SCAN p "));
+    assert!(rows.iter().any(|row| row.3.starts_with("SEARCH ")) && whole.is_none(), "{text}: {rows:?}");
 }
 
 /// Returns the database's plan for a search of a table that it takes for a large one.

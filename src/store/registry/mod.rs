@@ -355,9 +355,9 @@ fn single(conn: &mut Conn, row: ModelRow) -> Result<RegisteredModel> {
 const PG_TAGS_AND_ALIASES: &str = "SELECT p.place - 1, t.key, t.value, t.version \
     FROM unnest(?) WITH ORDINALITY p(name, place) CROSS JOIN LATERAL (\
     SELECT key, value, CAST(NULL AS INTEGER) AS version FROM registered_model_tags \
-    WHERE workspace = 'default' AND name = p.name \
+    WHERE workspace = 'default' AND name BETWEEN p.name AND p.name \
     UNION ALL SELECT alias, NULL, version FROM registered_model_aliases \
-    WHERE workspace = 'default' AND name = p.name OFFSET 0) t ORDER BY p.place, t.key";
+    WHERE workspace = 'default' AND name BETWEEN p.name AND p.name OFFSET 0) t ORDER BY p.place, t.key";
 const SQLITE_TAGS_AND_ALIASES: &str = "SELECT p.key, t.key, t.value, NULL \
     FROM json_each(?) p CROSS JOIN registered_model_tags t ON t.workspace = 'default' AND t.name = p.value \
     UNION ALL SELECT p.key, a.alias, NULL, a.version \

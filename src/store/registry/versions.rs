@@ -233,10 +233,13 @@ const SQLITE_LATEST: &str = version_rows!(
 /// The tags of exactly these versions, others of the same models may have many, each with the version's place in the
 /// list counted from 0. Index: `ferroflow_model_version_tags`, by which SQLite has the tags of a version in the order in
 /// which they were set; PostgreSQL sorts them.
-const PG_TAGS: &str = "SELECT p.place - 1, t.key, t.value \
-    FROM unnest(?, ?) WITH ORDINALITY p(name, version, place) CROSS JOIN LATERAL (SELECT key, value \
-    FROM model_version_tags WHERE workspace = 'default' AND name = p.name AND version = p.version OFFSET 0) t \
-    ORDER BY p.place, t.key";
+const PG_TAGS: &str = concat!(
+    "SELECT p.place - 1, t.key, t.value \
+     FROM unnest(?, ?) WITH ORDINALITY p(name, version, place) CROSS JOIN LATERAL (SELECT key, value \
+     FROM model_version_tags WHERE workspace = 'default' AND ",
+    same_pair!("name", "version", "p.name", "p.version"),
+    " OFFSET 0) t ORDER BY p.place, t.key"
+);
 const SQLITE_TAGS: &str = "SELECT p.key, t.key, t.value FROM json_each(?) p CROSS JOIN model_version_tags t \
     ON t.workspace = 'default' AND t.name = p.value ->> 0 AND t.version = p.value ->> 1";
 

@@ -3,18 +3,20 @@
 use std::collections::HashMap;
 
 use diesel::prelude::*;
+use diesel::sql_types::{Integer, Nullable, Text};
+use serde_json::{Value, json};
 
 use super::{run_not_active, run_not_found};
 use crate::domain::distinct::one_of_each;
 use crate::domain::run::{NewBatch, NewMetric, ParamsFrom, RUN_NAME_TAG};
 use crate::domain::{Error, ErrorCode, Result, python};
-use crate::proto::Param;
 use crate::store::bulk::{self, MetricRow, PairRow};
 use crate::store::conn::Conn;
 use crate::store::each;
 use crate::store::error::RaceLost;
 use crate::store::experiments::ACTIVE;
-use crate::store::schema::{logged_model_metrics, logged_models, params, runs};
+use crate::store::schema::{logged_model_metrics, logged_models, runs};
+use crate::store::statement::{Bind, statement};
 
 /// What became of one request among others.
 pub(in crate::store) type Verdict = Result<()>;
@@ -97,11 +99,19 @@ struct Target {
     experiment_id: i32,
 }
 
+/// Index: the primary key (see "Look-ups" in `statement.rs`).
+const PG_TARGETS: &str = "SELECT r.* FROM unnest(?) p(id) CROSS JOIN LATERAL (\
+    SELECT run_uuid, lifecycle_stage, experiment_id FROM runs WHERE run_uuid BETWEEN p.id AND p.id \
+    ORDER BY run_uuid OFFSET 0) r";
+
 fn load_targets(conn: &mut Conn, ids: &[&str]) -> Result<HashMap<String, Target>> {
     let columns = (runs::run_uuid, runs::lifecycle_stage, runs::experiment_id);
-    let rows: Vec<(String, Option<String>, Option<i32>)> = match ids {
-        [id] => each!(conn, c => runs::table.find(id).select(columns).load(c)),
-        ids => each!(conn, c => runs::table.filter(runs::run_uuid.eq_any(ids)).select(columns).load(c)),
+    let rows: Vec<(String, Option<String>, Option<i32>)> = match (conn, ids) {
+        (Conn::Pg(c), ids) => {
+            statement::<(Text, Nullable<Text>, Nullable<Integer>)>(PG_TARGETS, &[Bind::Texts(ids)]).load(c)
+        }
+        (Conn::Sqlite(c), [id]) => runs::table.find(id).select(columns).load(c),
+        (Conn::Sqlite(c), ids) => runs::table.filter(runs::run_uuid.eq_any(ids)).select(columns).load(c),
     }?;
     Ok(rows
         .into_iter()
@@ -175,19 +185,28 @@ fn check_params<'a>(
 }
 
 fn load_params(conn: &mut Conn, batches: &[&NewBatch]) -> Result<Vec<(String, String, String)>> {
-    let columns = (params::run_uuid, params::key, params::value);
-    let keys: Vec<&str> = batches.iter().flat_map(|b| b.params.iter().map(Param::key)).collect();
-    let ids = distinct_runs(batches);
-    // One param alone is looked up by its key, all those of a group by the keys of their runs.
-    Ok(match (ids.as_slice(), keys.as_slice()) {
-        ([id], [key]) => each!(conn, c => params::table.find((key, id)).select(columns).load(c)),
-        (ids, keys) => each!(conn, c => params::table
-            .filter(params::run_uuid.eq_any(ids))
-            .filter(params::key.eq_any(keys))
-            .select(columns)
-            .load(c)),
-    }?)
+    let wanted = batches.iter().flat_map(|b| b.params.iter().map(|p| (p.key(), b.run_id.as_str())));
+    Ok(match conn {
+        Conn::Pg(c) => {
+            let (keys, ids): (Vec<&str>, Vec<&str>) = wanted.unzip();
+            let binds = [Bind::Texts(&keys), Bind::Texts(&ids)];
+            statement::<(Text, Text, Text)>(PG_PARAMS, &binds).load(c)?
+        }
+        Conn::Sqlite(c) => {
+            let list = Value::from_iter(wanted.map(|(key, id)| json!([key, id]))).to_string();
+            statement::<(Text, Text, Text)>(SQLITE_PARAMS, &[Bind::Text(&list)]).load(c)?
+        }
+    })
 }
+
+/// The params with the keys and runs of a list. Index: the primary key (see "Look-ups" in `statement.rs`).
+const PG_PARAMS: &str = concat!(
+    "SELECT d.* FROM unnest(?, ?) p(key, id) CROSS JOIN LATERAL (SELECT run_uuid, key, value FROM params WHERE ",
+    same_pair!("key", "run_uuid", "p.key", "p.id"),
+    " OFFSET 0) d"
+);
+const SQLITE_PARAMS: &str = "SELECT d.run_uuid, d.key, d.value FROM json_each(?) p CROSS JOIN params d \
+    ON d.key = p.value ->> 0 AND d.run_uuid = p.value ->> 1";
 
 struct Change<'a> {
     key: &'a str,

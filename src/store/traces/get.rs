@@ -41,10 +41,11 @@ impl Store {
     }
 }
 
-const PG_SPANS: &str = "SELECT p.place - 1, s.content FROM unnest((SELECT ?)) WITH ORDINALITY p(id, place) \
-    JOIN spans s ON s.trace_id = p.id WHERE s.content <> '' \
+const PG_SPANS: &str = "SELECT p.place - 1, s.content FROM unnest(?) WITH ORDINALITY p(id, place) CROSS JOIN LATERAL (\
+    SELECT content, parent_span_id, start_time_unix_nano FROM spans \
+    WHERE trace_id BETWEEN p.id AND p.id AND content <> '' OFFSET 0) s \
     ORDER BY p.place, s.parent_span_id IS NOT NULL, s.start_time_unix_nano";
-const SQLITE_SPANS: &str = "SELECT p.key, s.content FROM json_each(?) p \
+pub(super) const SQLITE_SPANS: &str = "SELECT p.key, s.content FROM json_each(?) p \
     CROSS JOIN spans s ON s.trace_id = p.value WHERE s.content <> '' \
     ORDER BY p.key, s.parent_span_id IS NOT NULL, s.start_time_unix_nano";
 

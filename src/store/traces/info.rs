@@ -79,19 +79,19 @@ pub(super) const TRACE_COLUMNS: &str = trace_rows!("");
 
 /// The traces of a list, in its order.
 const PG_ROWS: &str = trace_rows!(
-    "unnest((SELECT ?)) WITH ORDINALITY p(id, place) JOIN trace_info t ON t.request_id = p.id ORDER BY p.place"
+    "unnest(?) WITH ORDINALITY p(id, place) CROSS JOIN LATERAL (SELECT * FROM trace_info \
+     WHERE request_id = p.id OFFSET 0) t ORDER BY p.place"
 );
-const SQLITE_ROWS: &str =
+pub(super) const SQLITE_ROWS: &str =
     trace_rows!("json_each(?) p CROSS JOIN trace_info t ON t.request_id = p.value ORDER BY p.key");
 
 /// The tags (0) and the metadata (1) of the traces of a list as one statement, each with the trace's place in the list
-/// counted from 0. A list in a sub-select: see `PG_DATA` of runs.
-const PG_PAIRS: &str = "SELECT p.place - 1, 0, d.key, d.value \
-    FROM unnest((SELECT ?)) WITH ORDINALITY p(id, place) JOIN trace_tags d ON d.request_id = p.id \
-    UNION ALL SELECT p.place - 1, 1, d.key, d.value \
-    FROM unnest((SELECT ?)) WITH ORDINALITY p(id, place) JOIN trace_request_metadata d ON d.request_id = p.id";
+/// counted from 0. See "Look-ups" in `statement.rs`.
+const PG_PAIRS: &str = "SELECT p.place - 1, d.* FROM unnest(?) WITH ORDINALITY p(id, place) CROSS JOIN LATERAL (\
+    SELECT 0, key, value FROM trace_tags WHERE request_id BETWEEN p.id AND p.id \
+    UNION ALL SELECT 1, key, value FROM trace_request_metadata WHERE request_id BETWEEN p.id AND p.id OFFSET 0) d";
 /// The same; a CROSS JOIN keeps SQLite from going through the whole table.
-const SQLITE_PAIRS: &str = "SELECT p.key, 0, d.key, d.value \
+pub(super) const SQLITE_PAIRS: &str = "SELECT p.key, 0, d.key, d.value \
     FROM json_each(?) p CROSS JOIN trace_tags d ON d.request_id = p.value \
     UNION ALL SELECT p.key, 1, d.key, d.value \
     FROM json_each(?) p CROSS JOIN trace_request_metadata d ON d.request_id = p.value";
@@ -200,7 +200,7 @@ fn add_pairs(conn: &mut Conn, ids: &[&str], infos: &mut [TraceInfoV3]) -> QueryR
         Ok(())
     };
     match conn {
-        Conn::Pg(c) => statement::<PairSql>(PG_PAIRS, &[Bind::Texts(ids); 2])
+        Conn::Pg(c) => statement::<PairSql>(PG_PAIRS, &[Bind::Texts(ids)])
             .load_iter::<Pair, DefaultLoadingMode>(c)?
             .try_for_each(&mut add),
         Conn::Sqlite(c) => {

@@ -206,11 +206,16 @@ fn lock(conn: &mut Conn, traces: &mut [TraceWrite<'_>]) -> Result<()> {
     Ok(())
 }
 
-const PG_MARKS: &str = "SELECT request_id, key, value FROM trace_request_metadata \
-    WHERE request_id = ANY(?) AND key = 'mlflow.trace.infoFinalized' \
-    UNION ALL SELECT request_id, key, value FROM trace_tags \
-    WHERE request_id = ANY(?) AND key = 'mlflow.trace.spansLocation' AND value <> 'TRACKING_STORE'";
-const SQLITE_MARKS: &str = "SELECT d.request_id, d.key, d.value FROM json_each(?) p \
+/// Indexes: the primary keys (see "Look-ups" in `statement.rs`).
+const PG_MARKS: &str = concat!(
+    "SELECT d.* FROM unnest(?) p(id) CROSS JOIN LATERAL (\
+     SELECT request_id, key, value FROM trace_request_metadata WHERE ",
+    same_pair!("key", "request_id", "'mlflow.trace.infoFinalized'", "p.id"),
+    " UNION ALL SELECT request_id, key, value FROM trace_tags WHERE ",
+    same_pair!("key", "request_id", "'mlflow.trace.spansLocation'", "p.id"),
+    " AND value <> 'TRACKING_STORE' OFFSET 0) d"
+);
+pub(super) const SQLITE_MARKS: &str = "SELECT d.request_id, d.key, d.value FROM json_each(?) p \
     CROSS JOIN trace_request_metadata d ON d.request_id = p.value AND d.key = 'mlflow.trace.infoFinalized' \
     UNION ALL SELECT d.request_id, d.key, d.value FROM json_each(?) p \
     CROSS JOIN trace_tags d ON d.request_id = p.value AND d.key = 'mlflow.trace.spansLocation' \
@@ -223,9 +228,7 @@ const SQLITE_MARKS: &str = "SELECT d.request_id, d.key, d.value FROM json_each(?
 fn check_locations(conn: &mut Conn, traces: &mut [TraceWrite<'_>]) -> Result<()> {
     let ids: Vec<&str> = traces.iter().filter(|trace| !trace.is_new()).map(|trace| trace.id).collect();
     let rows: Vec<(String, String, Option<String>)> = match conn {
-        Conn::Pg(c) => {
-            statement::<(Text, Text, Nullable<Text>)>(PG_MARKS, &[Bind::Texts(&ids); 2]).load(c)?
-        }
+        Conn::Pg(c) => statement::<(Text, Text, Nullable<Text>)>(PG_MARKS, &[Bind::Texts(&ids)]).load(c)?,
         Conn::Sqlite(c) => {
             let list = json_list(&ids);
             statement::<(Text, Text, Nullable<Text>)>(SQLITE_MARKS, &[Bind::Text(&list); 2]).load(c)?
@@ -341,7 +344,7 @@ const PG_UPDATE: &str = "UPDATE trace_info t SET timestamp_ms = coalesce(n.start
     total_cost = coalesce(n.c2, t.total_cost) \
     FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
     n(start, duration, status, request, response, name, session, t0, t1, t2, t3, t4, t5, c0, c1, c2, id) \
-    WHERE t.request_id = n.id";
+    WHERE t.request_id BETWEEN n.id AND n.id";
 const SQLITE_UPDATE: &str = "UPDATE trace_info SET timestamp_ms = coalesce(?, timestamp_ms), \
     execution_time_ms = coalesce(?, execution_time_ms), status = coalesce(?, status), \
     request_preview = coalesce(request_preview, ?), response_preview = coalesce(response_preview, ?), \
@@ -391,7 +394,7 @@ fn update_traces(conn: &mut Conn, traces: &mut [TraceWrite<'_>]) -> Result<()> {
 /// Keeps the time of a trace that assessments carry along.
 fn move_assessments(conn: &mut Conn, moved: &[(&str, i64)]) -> Result<()> {
     const PG: &str = "UPDATE assessments a SET trace_timestamp_ms = n.start FROM unnest(?, ?) n(start, id) \
-        WHERE a.trace_id = n.id";
+        WHERE a.trace_id BETWEEN n.id AND n.id";
     const SQLITE: &str = "UPDATE assessments SET trace_timestamp_ms = ? WHERE trace_id = ?";
     let columns = [
         Column::BigInts(moved.iter().map(|(_, start)| *start).collect()),
@@ -444,10 +447,10 @@ struct StoredNodes {
 }
 
 /// The content only of spans that count something.
-const PG_NODES: &str = "SELECT trace_id, span_id, parent_span_id, \
+const PG_NODES: &str = "SELECT s.* FROM unnest(?) p(id) CROSS JOIN LATERAL (SELECT trace_id, span_id, parent_span_id, \
     CASE WHEN content LIKE '%\"mlflow.chat.tokenUsage\"%' OR content LIKE '%\"mlflow.llm.cost\"%' THEN content END \
-    FROM spans WHERE trace_id = ANY(?) AND content <> ''";
-const SQLITE_NODES: &str = "SELECT s.trace_id, s.span_id, s.parent_span_id, \
+    FROM spans WHERE trace_id BETWEEN p.id AND p.id AND content <> '' OFFSET 0) s";
+pub(super) const SQLITE_NODES: &str = "SELECT s.trace_id, s.span_id, s.parent_span_id, \
     CASE WHEN s.content LIKE '%\"mlflow.chat.tokenUsage\"%' OR s.content LIKE '%\"mlflow.llm.cost\"%' \
     THEN s.content END FROM json_each(?) p CROSS JOIN spans s ON s.trace_id = p.value WHERE s.content <> ''";
 

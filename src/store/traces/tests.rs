@@ -11,7 +11,7 @@ use crate::domain::trace::span::NewSpans;
 use crate::domain::{ErrorCode, Result};
 use crate::proto::{Assessment, DeleteTraces, TraceInfoV3, otlp};
 use crate::store::Store;
-use crate::store::testing::{message, on_each_database};
+use crate::store::testing::{assert_looked_up, message, on_each_database};
 
 fn id(trace: u32) -> String {
     format!("tr-{trace:032x}")
@@ -218,5 +218,26 @@ fn assessments_of_one_moment_keep_their_order() {
             .chain((0..8).map(|n| format!("later {n}")))
             .collect();
         assert_eq!(names, want);
+    });
+}
+
+#[test]
+fn sqlite_looks_up_what_belongs_to_traces() {
+    on_each_database(|store| async move {
+        let texts = [
+            super::info::SQLITE_ROWS,
+            super::info::SQLITE_PAIRS,
+            super::get::SQLITE_SPANS,
+            super::spans::SQLITE_MARKS,
+            super::spans::SQLITE_NODES,
+            super::assessments::SQLITE_OF_TRACES,
+        ];
+        let all = store.read(move |conn| {
+            for text in texts {
+                assert_looked_up(conn, text);
+            }
+            Ok(())
+        });
+        all.await.unwrap();
     });
 }

@@ -8,7 +8,7 @@ use crate::domain::run::NewBatch;
 use crate::domain::validate::LongValues;
 use crate::proto::{Metric, Param, RunTag};
 use crate::store::Store;
-use crate::store::testing::{message, on_each_database, on_sqlite};
+use crate::store::testing::{assert_looked_up, message, on_each_database, on_sqlite};
 
 async fn make_run(store: &Store) -> String {
     store.make_run(json!({"experiment_id": "0"}), json!({})).await
@@ -239,5 +239,16 @@ fn sqlite_shows_what_was_logged_in_the_order_of_logging() {
         assert_eq!(keys, ["z", "a", "m", "b", "aa"]);
         let keys: Vec<&str> = data.tags.iter().map(RunTag::key).collect();
         assert_eq!(keys, ["zeta", "alpha", "mlflow.runName", "y", "b", "a"]);
+    });
+}
+
+#[test]
+fn sqlite_looks_up_params() {
+    on_each_database(|store| async move {
+        let looked_up = store.read(|conn| {
+            assert_looked_up(conn, super::SQLITE_PARAMS);
+            Ok(())
+        });
+        looked_up.await.unwrap();
     });
 }

@@ -88,7 +88,7 @@ fn step_ends<'a>(
     match conn {
         Conn::Pg(c) => {
             let binds = [key, low, high, Bind::Texts(run_ids)];
-            let rows = statement::<(BigInt, BigInt, BigInt, BigInt)>(PG, &binds).load(c)?;
+            let rows = statement::<(BigInt, BigInt, BigInt, BigInt)>(PG, &binds).planned_anew().load(c)?;
             let with_run = |(place, first, second, last): (i64, i64, i64, i64)| {
                 // Counted from one.
                 let run_id = run_ids.get(usize::try_from(place - 1).ok()?)?;
@@ -136,7 +136,7 @@ fn points_from_steps(conn: &mut Conn, runs: &[(&str, Regular)], key: &str) -> Qu
             let lists = [&places, &low, &high].map(|list| Bind::BigInts(list));
             let binds = [Bind::Texts(&ids), Bind::Text(key), lists[0], lists[1], lists[2]];
             let rows: Vec<(i64, f64, i64, i64, bool)> =
-                statement::<(BigInt, Double, BigInt, BigInt, Bool)>(PG, &binds).load(c)?;
+                statement::<(BigInt, Double, BigInt, BigInt, Bool)>(PG, &binds).planned_anew().load(c)?;
             for (run, value, timestamp, step, is_nan) in rows {
                 // Counted from one, as the elements of arrays are.
                 let of_run = usize::try_from(run - 1).ok().and_then(|run| points.get_mut(run));
@@ -170,9 +170,13 @@ fn step_blocks(
     run_ids: &[&str],
     query: &SampleQuery,
 ) -> QueryResult<Vec<(usize, Vec<StepBlock>)>> {
-    const PG: &str = "SELECT runs.place, blocks.* FROM unnest(?) WITH ORDINALITY runs(id, place) \
-                      CROSS JOIN LATERAL (SELECT step >> 6, count(*), bit_or(1::bigint << (step & 63)::int) \
-                      FROM metrics WHERE run_uuid = runs.id AND key = ? AND step BETWEEN ? AND ? GROUP BY 1) blocks";
+    const PG: &str = concat!(
+        "SELECT runs.place, blocks.* FROM (SELECT ?::text[] AS ids, ?::text AS key, ?::bigint AS low, \
+         ?::bigint AS high) asked CROSS JOIN unnest(ids) WITH ORDINALITY runs(id, place) CROSS JOIN LATERAL (\
+         SELECT step >> 6, count(*), bit_or(1::bigint << (step & 63)::int) FROM ",
+        points!("runs.id", "asked.key", " AND step BETWEEN low AND high"),
+        " GROUP BY 1) blocks"
+    );
     const SQLITE: &str = "SELECT step FROM metrics INDEXED BY index_metrics_run_uuid_key_step \
                           WHERE run_uuid = ? AND key = ? AND step BETWEEN ? AND ? ORDER BY step";
     let (first, last) = (Bind::BigInt(query.steps.0), Bind::BigInt(query.steps.1));
@@ -180,7 +184,7 @@ fn step_blocks(
     match conn {
         Conn::Pg(c) => {
             let binds = [Bind::Texts(run_ids), key, first, last];
-            let rows = statement::<(BigInt, BigInt, BigInt, BigInt)>(PG, &binds).load(c)?;
+            let rows = statement::<(BigInt, BigInt, BigInt, BigInt)>(PG, &binds).planned_anew().load(c)?;
             Ok(blocks_by_run(rows))
         }
         Conn::Sqlite(c) => {
@@ -212,15 +216,19 @@ fn blocks_by_run(mut rows: Vec<(i64, i64, i64, i64)>) -> Vec<(usize, Vec<StepBlo
 }
 
 fn points_at_steps(conn: &mut Conn, run_id: &str, key: &str, steps: &[i64]) -> QueryResult<Vec<Point>> {
-    const PG: &str = "SELECT value, timestamp, step, is_nan FROM metrics \
-                      WHERE run_uuid = ? AND key = ? AND step = ANY(?) ORDER BY step, timestamp, value, is_nan";
+    const PG: &str = concat!(
+        "SELECT m.* FROM (SELECT ?::text AS id, ?::text AS key, ?::bigint[] AS steps) asked \
+         CROSS JOIN unnest(steps) wanted (step) CROSS JOIN LATERAL ",
+        points!("asked.id", "asked.key", " AND step = wanted.step"),
+        " ORDER BY m.step, m.timestamp, m.value, m.is_nan"
+    );
     const SQLITE: &str = "SELECT value, timestamp, step, is_nan FROM metrics \
                           INDEXED BY index_metrics_run_uuid_key_step WHERE run_uuid = ? AND key = ? \
                           AND step IN (SELECT value FROM json_each(?)) ORDER BY step, timestamp, value, is_nan";
     match conn {
         Conn::Pg(c) => {
             let binds = [Bind::Text(run_id), Bind::Text(key), Bind::BigInts(steps)];
-            statement::<PointSql>(PG, &binds).load(c)
+            statement::<PointSql>(PG, &binds).planned_anew().load(c)
         }
         Conn::Sqlite(c) => {
             let steps = json_list(steps);
@@ -237,10 +245,13 @@ fn points_at_places(
     query: &SampleQuery,
     places: &[usize],
 ) -> QueryResult<Vec<Point>> {
-    const PG: &str = "SELECT value, timestamp, step, is_nan FROM (SELECT value, timestamp, step, is_nan, \
-                      row_number() OVER (ORDER BY step, timestamp, value, is_nan) AS place FROM metrics \
-                      WHERE run_uuid = ? AND key = ? AND step BETWEEN ? AND ?) ordered \
-                      WHERE place = ANY(?) ORDER BY place";
+    const PG: &str = concat!(
+        "SELECT value, timestamp, step, is_nan FROM (SELECT m.*, \
+         row_number() OVER (ORDER BY step, timestamp, value, is_nan) AS place \
+         FROM (SELECT ?::text AS id, ?::text AS key, ?::bigint AS low, ?::bigint AS high) asked CROSS JOIN LATERAL ",
+        points!("asked.id", "asked.key", " AND step BETWEEN low AND high"),
+        ") ordered WHERE place = ANY(?) ORDER BY place"
+    );
     const SQLITE: &str = "SELECT value, timestamp, step, is_nan FROM (SELECT value, timestamp, step, is_nan, \
                           row_number() OVER (ORDER BY step, timestamp, value, is_nan) AS place FROM metrics \
                           INDEXED BY index_metrics_run_uuid_key_step \
@@ -250,7 +261,9 @@ fn points_at_places(
     let (first, last) = (Bind::BigInt(query.steps.0), Bind::BigInt(query.steps.1));
     let (run_id, key) = (Bind::Text(run_id), Bind::Text(&query.key));
     match conn {
-        Conn::Pg(c) => statement::<PointSql>(PG, &[run_id, key, first, last, Bind::BigInts(&places)]).load(c),
+        Conn::Pg(c) => statement::<PointSql>(PG, &[run_id, key, first, last, Bind::BigInts(&places)])
+            .planned_anew()
+            .load(c),
         Conn::Sqlite(c) => {
             let places = json_list(&places);
             statement::<PointSql>(SQLITE, &[run_id, key, first, last, Bind::Text(&places)]).load(c)
@@ -260,9 +273,12 @@ fn points_at_places(
 
 /// Returns every point of each run within the query's steps, ordered by step, timestamp and value.
 fn all_points(conn: &mut Conn, run_ids: &[&str], query: &SampleQuery) -> QueryResult<Vec<History>> {
-    const PG: &str = "SELECT run_uuid, value, timestamp, step, is_nan FROM metrics \
-                      WHERE run_uuid = ANY(?) AND key = ? AND step BETWEEN ? AND ? \
-                      ORDER BY run_uuid, step, timestamp, value, is_nan";
+    const PG: &str = concat!(
+        "SELECT runs.id, m.* FROM (SELECT ?::text[] AS ids, ?::text AS key, ?::bigint AS low, ?::bigint AS high) asked \
+         CROSS JOIN unnest(ids) runs(id) CROSS JOIN LATERAL ",
+        points!("runs.id", "asked.key", " AND step BETWEEN low AND high"),
+        " ORDER BY runs.id, m.step, m.timestamp, m.value, m.is_nan"
+    );
     const SQLITE: &str = "SELECT value, timestamp, step, is_nan FROM metrics \
                           INDEXED BY index_metrics_run_uuid_key_step \
                           WHERE run_uuid = ? AND key = ? AND step BETWEEN ? AND ? \
@@ -275,7 +291,8 @@ fn all_points(conn: &mut Conn, run_ids: &[&str], query: &SampleQuery) -> QueryRe
     match conn {
         Conn::Pg(c) => {
             let binds = [Bind::Texts(run_ids), key, first, last];
-            let rows = statement::<(Text, Double, BigInt, BigInt, Bool)>(PG, &binds).load(c)?;
+            let rows =
+                statement::<(Text, Double, BigInt, BigInt, Bool)>(PG, &binds).planned_anew().load(c)?;
             Ok(group_by_run(rows))
         }
         Conn::Sqlite(c) => {

@@ -366,7 +366,7 @@ fn what_many_runs_logged_is_looked_up() {
             Ok(match conn {
                 Conn::Pg(c) => {
                     let text = format!("EXPLAIN {PG_DATA}").leak();
-                    statement::<Text>(text, &[Bind::Texts(&ids); 3]).load::<String>(c)?
+                    statement::<Text>(text, &[Bind::Texts(&ids)]).load::<String>(c)?
                 }
                 Conn::Sqlite(c) => {
                     let (text, list) = (format!("EXPLAIN QUERY PLAN {SQLITE_DATA}").leak(), json_list(&ids));
