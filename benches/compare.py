@@ -3,7 +3,8 @@ runs it.
 
 All servers run at once. Ours and stock have a copy each of one filled database; the peers (`peers.py`) cannot read it and
 are filled with the same over HTTP. wrk sends the requests of one row to one server after the other, several rounds long,
-and medians count. CPU is that of the server and of Postgres, per request (wrk's own is left out). Of the stock server with
+and medians count. The rows called fresh are of servers that were started on an empty database each and have filled it
+themselves; nobody analyses it, and they are not started again. CPU is that of the server and of Postgres, per request (wrk's own is left out). Of the stock server with
 one worker and with its default number, each row takes the better. A peer has no figure ("-") in a row that it cannot do:
 it has no such data, refuses, or answers with something else than we do. `limits.py` adds what the database alone reaches.
 """
@@ -34,7 +35,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "compat-tests"))
 import limits  # noqa: E402
 import peers  # noqa: E402
 from fill import Data, Sizes, fill  # noqa: E402
-from loads import LOADS, Load, script  # noqa: E402
+from loads import FRESH_LOADS, LOADS, Load, script  # noqa: E402
 from support import servers  # noqa: E402
 from support.postgres import Cluster  # noqa: E402
 
@@ -88,6 +89,23 @@ def server_of(name: str, folder: Path, uri: str) -> servers.Server:
         at = server.command.index("--workers")
         del server.command[at : at + 2]
     return server
+
+
+def start_fresh(name: str, folder: Path, uri: str, cluster: Cluster | None, sizes: Sizes) -> Variant:
+    """Starts a server on an empty database, and lets it fill that."""
+    parts = {"runs"}
+    server = peers.server(name, folder, uri) if name in peers.PARTS else server_of(name, folder, uri)
+    began = time.monotonic()
+    server.boot(timeout=180)
+    seconds = time.monotonic() - began
+    try:
+        if cluster and name in peers.REPAIRS:
+            cluster.query(peers.REPAIRS[name], uri.rpartition("/")[2])
+        idle = memory_mib(server.process.pid)
+        return Variant(name, server, fill(server.url, parts, sizes), parts, seconds, idle)
+    except BaseException:
+        server.kill()
+        raise
 
 
 def start(name: str, folder: Path, uri: str, cluster: Cluster | None, data: Data, parts: set[str]) -> Variant:
@@ -405,27 +423,41 @@ def start_all(database: str, root: Path, cluster: Cluster | None, args: argparse
     return uri
 
 
-def compare(database: str, root: Path, args: argparse.Namespace) -> dict:
-    """Measures on one database and prints its tables."""
-    cluster = Cluster.start() if database == "postgres" else None
+def measure_all(
+    database: str, chosen: list[Load], running: list[Variant], cluster: Cluster | None, args: argparse.Namespace
+) -> dict[str, dict[str, list[Window]]]:  # fmt: skip
+    """Measures rows on all servers in turn."""
+    postgres = cluster.process.pid if cluster else None
+    able = find_able(chosen, running)
+    figures: dict[str, dict[str, list[Window]]] = {}
+    for order, load in enumerate(chosen):
+        by_variant = figures.setdefault(load.label, {variant.name: [] for variant in able[load.label]})
+        for turn in range(args.rounds):
+            at = turn % len(able[load.label])
+            for variant in able[load.label][at:] + able[load.label][:at]:
+                first = (order * args.rounds + turn + 1) * 1_000_000
+                window = measure(load, variant, postgres, args.seconds, args.longest, first)
+                by_variant[variant.name].append(window)
+                print(f"{database}, {load.label}, {variant.name}: {window}", file=sys.stderr, flush=True)
+    return figures
+
+
+def figures_of(database: str, root: Path, args: argparse.Namespace, chosen: list[Load], is_fresh: bool) -> dict:
+    """Measures rows on one database, a fresh or a filled one, and prints their tables."""
+    # What nobody has analysed yet is to stay so for as long as it takes to measure it.
+    cluster = Cluster.start(settings={"autovacuum": "off"} if is_fresh else None) if database == "postgres" else None
     running: list[Variant] = []
     try:
-        chosen = [load for load in LOADS if re.search(args.only, load.label)]
-        filled = start_all(database, root, cluster, args, {load.about for load in chosen}, running)
-        postgres = cluster.process.pid if cluster else None
-        able = find_able(chosen, running)
-        figures: dict[str, dict[str, list[Window]]] = {}
-        for order, load in enumerate(chosen):
-            by_variant = figures.setdefault(load.label, {variant.name: [] for variant in able[load.label]})
-            for turn in range(args.rounds):
-                at = turn % len(able[load.label])
-                for variant in able[load.label][at:] + able[load.label][:at]:
-                    first = (order * args.rounds + turn + 1) * 1_000_000
-                    window = measure(load, variant, postgres, args.seconds, args.longest, first)
-                    by_variant[variant.name].append(window)
-                    print(f"{database}, {load.label}, {variant.name}: {window}", file=sys.stderr, flush=True)
-        print_tables(database, figures, running)
-        if not args.no_limits:
+        if is_fresh:
+            for number, name in enumerate(name for server in args.servers for name in SERVERS[server]):
+                uri = cluster.url(cluster.create_database()) if cluster else f"sqlite:///{root}/fresh{number}.db"
+                folder = root / f"fresh-{database}-{number}"
+                running.append(start_fresh(name, folder, uri, cluster, args.sizes.fresh()))
+        else:
+            filled = start_all(database, root, cluster, args, {load.about for load in chosen}, running)
+        figures = measure_all(database, chosen, running, cluster, args)
+        print_tables(f"{database}, fresh" if is_fresh else database, figures, running)
+        if not args.no_limits and not is_fresh:
             print_limits(root, filled, cluster, args, running[0])
         print(flush=True)
         return {label: {name: [asdict(w) for w in ws] for name, ws in by.items()} for label, by in figures.items()}
@@ -434,6 +466,15 @@ def compare(database: str, root: Path, args: argparse.Namespace) -> dict:
             variant.server.kill()
         if cluster:
             cluster.stop()
+
+
+def compare(database: str, root: Path, args: argparse.Namespace) -> dict:
+    """Measures on one database, filled and fresh, and prints its tables."""
+    figures = {}
+    for loads, is_fresh in ((LOADS, False), (FRESH_LOADS, True)):
+        if chosen := [load for load in loads if re.search(args.only, load.label)]:
+            figures |= figures_of(database, root, args, chosen, is_fresh)
+    return figures
 
 
 def main() -> None:

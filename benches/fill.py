@@ -4,13 +4,15 @@ the schema is the same; each peer has a schema of its own and is filled by itsel
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from support.load import call
 from traces import fill_traces
 
 #: The runs lie in this many of the experiments.
 FILLED = 20
+#: So many there are in a database that was empty when its server was started.
+FRESH_RUNS = 4000
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,10 @@ class Sizes:
             models=max(200, round(self.models * factor)),
             traces=max(200, round(self.traces * factor) // 20 * 20),
         )
+
+    def fresh(self) -> Sizes:
+        """Returns what each server is filled with itself for the fresh rows: thousands of batches, which stock takes minutes for."""
+        return replace(self, experiments=FILLED + 10, runs=FRESH_RUNS, long_runs=1, points=1000)
 
 
 @dataclass

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 
-from fill import Data, Sizes
+from fill import FILLED, FRESH_RUNS, Data, Sizes
 from traces import TRACE_LOADS, lua
 
 PAGE = 25_000
@@ -36,6 +37,7 @@ _METRIC = _post(
     "runs/log-metric",
     """string.format('{"run_id":"%s","key":"k%d","value":%f,"timestamp":%d,"step":%d}', targets[n % 16 + 1], n % 4, n / 7, n, n)""",
 )
+_PARAM = _post("runs/log-parameter", """string.format('{"run_id":"%s","key":"p%d","value":"%d"}', runs[n % #runs + 1], n, n)""")
 _ONE = """'{"experiment_ids":["' .. experiments[n % #experiments + 1] .. '"]"""
 _ALL = """'{"experiment_ids":["' .. table.concat(experiments, '","') .. '"]"""
 _FILTER = ""","filter":"metrics.metric_1 > 0.5 and params.param_3 = \\'2\\'","order_by":["metrics.metric_2 DESC"]"""
@@ -63,9 +65,19 @@ LOADS = [
     Load("log-metric, 64 clients", 64, _METRIC),
     Load("log-batch of 1000 metrics, 1 client", 1, _post("runs/log-batch", "metrics(1000)")),
     Load("log-batch of 10 metrics, 5 params, 5 tags, 16 clients", 16, _post("runs/log-batch", "mixed()")),
+    Load("log-parameter, 16 clients", 16, _PARAM),
     Load("runs/create, 16 clients", 16,
          _post("runs/create", """'{"experiment_id":"' .. experiments[n % #experiments + 1] .. '","start_time":1,"tags":[{"key":"mlflow.user","value":"me"}]}'""")),
     *[Load(*load, about="traces") for load in TRACE_LOADS],
+]  # fmt: skip
+
+#: What a training script asks, of a server that was started on an empty database, which it has filled itself since, and
+#: which nobody has analysed: statements that were planned for empty tables show here.
+_FRESH = re.compile("runs/get|runs/create|log-metric|log-batch|log-parameter")
+FRESH_LOADS = [
+    Load(f"fresh: runs/search, 100 of an experiment of {FRESH_RUNS // FILLED}, 4 clients", 4,
+         _post("runs/search", _ONE + ""","max_results":100}'""")),
+    *[replace(load, label=f"fresh: {load.label}") for load in LOADS if _FRESH.match(load.label)],
 ]  # fmt: skip
 
 _LUA = """
