@@ -178,12 +178,11 @@ impl Session {
             .take()
             .and_then(|mut open| open.is_usable(doubt, &self.shared.settings).then_some(open));
         let now = Instant::now();
-        let mut open = match open {
-            Some(open) => open,
-            None => {
-                let conn = Conn::open(&self.shared.uri, self.access, &self.shared.settings)?;
-                Open { conn, since: now, used: now, doubt }
-            }
+        let mut open = if let Some(open) = open {
+            open
+        } else {
+            let conn = Conn::open(&self.shared.uri, self.access, &self.shared.settings)?;
+            Open { conn, since: now, used: now, doubt }
         };
         open.used = now;
         open.conn.limit(self.limit);

@@ -230,7 +230,9 @@ impl Writer {
             let is_blocked = |one: &Waiting<W>| one.work.subjects().iter().any(|s| blocked.contains_key(*s));
             if blocked.is_empty() { (vec![], group) } else { group.into_iter().partition(is_blocked) }
         };
-        blocked.into_iter().for_each(|one| self.hand_on(Lane::Blocked, one));
+        for one in blocked {
+            self.hand_on(Lane::Blocked, one);
+        }
         if !group.is_empty() {
             self.write_together(group);
         }

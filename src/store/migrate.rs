@@ -329,7 +329,7 @@ fn failed(migration: &Migration, error: diesel::result::Error) -> Error {
     failure.message = message;
     // An operator's to mend, and not worth a second try.
     if is_forbidden {
-        failure.code = ErrorCode::PermissionDenied
+        failure.code = ErrorCode::PermissionDenied;
     }
     failure
 }

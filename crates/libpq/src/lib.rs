@@ -18,7 +18,7 @@ use pq_sys as pq;
 #[derive(Debug)]
 pub enum Failure {
     /// The server refused a statement. The connection goes on.
-    Refused(Problem),
+    Refused(Box<Problem>),
     /// The connection is lost, or never was. What the server did of the last statement is not known.
     Lost(String),
     /// The server gave no answer before the deadline. The link is unusable: its answer may still come.
@@ -224,7 +224,7 @@ impl Link {
                 // Until the end is read, nothing else can be sent.
                 while self.next_ignored(until)? {}
                 if self.is_usable() {
-                    Err(Failure::Refused(problem))
+                    Err(Failure::Refused(Box::new(problem)))
                 } else {
                     Err(Failure::Lost(problem.message))
                 }
@@ -266,12 +266,11 @@ impl Link {
         let until = Instant::now().checked_add(self.patience);
         loop {
             // SAFETY: the connection is valid until drop.
-            match unsafe { pq::PQflush(self.raw.as_ptr()) } {
-                0 => return Ok(()),
-                1 => self.poll(libc::POLLIN | libc::POLLOUT, until)?,
-                // What the server said before it closed the connection is read as an answer.
-                _ => return Ok(()),
+            if unsafe { pq::PQflush(self.raw.as_ptr()) } != 1 {
+                // Also after a failure: what the server said before it closed the connection is read as an answer.
+                return Ok(());
             }
+            self.poll(libc::POLLIN | libc::POLLOUT, until)?;
             // The server may have to send before it reads on.
             // SAFETY: the connection is valid until drop.
             unsafe { pq::PQconsumeInput(self.raw.as_ptr()) };
@@ -341,7 +340,11 @@ fn c_string(text: &str) -> Outcome<CString> {
 
 /// An error that is found before anything is sent.
 fn refused(sqlstate: &str, message: &str) -> Failure {
-    Failure::Refused(Problem { sqlstate: sqlstate.into(), message: message.into(), ..Problem::default() })
+    Failure::Refused(Box::new(Problem {
+        sqlstate: sqlstate.into(),
+        message: message.into(),
+        ..Problem::default()
+    }))
 }
 
 fn count(length: usize) -> Outcome<c_int> {

@@ -106,8 +106,10 @@ impl PgConn {
         values: &[(&'static str, String)],
         settings: &ConnSettings,
     ) -> QueryResult<()> {
-        let set = |scope: &str| -> String {
-            values.iter().map(|(name, value)| format!("SET {scope} {name} = {value}; ")).collect()
+        let set = |scope: &str| {
+            let each: Vec<String> =
+                values.iter().map(|(name, value)| format!("SET {scope} {name} = {value}; ")).collect();
+            each.concat()
         };
         let brief = settings.lock_timeout_ms;
         self.patience = match settings.statement_timeout_ms {
@@ -352,7 +354,7 @@ pub(super) const LATE: &str = "late";
 
 fn failed(failure: Failure) -> Error {
     let problem = match failure {
-        Failure::Refused(problem) => problem,
+        Failure::Refused(problem) => *problem,
         Failure::Lost(message) => {
             let problem = Problem { message, sqlstate: "08006".into(), ..Problem::default() };
             return Error::DatabaseError(DatabaseErrorKind::ClosedConnection, Box::new(Report(problem)));

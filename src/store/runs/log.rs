@@ -193,7 +193,7 @@ fn load_params(conn: &mut Conn, batches: &[&NewBatch]) -> Result<Vec<(String, St
             statement::<(Text, Text, Text)>(PG_PARAMS, &binds).load(c)?
         }
         Conn::Sqlite(c) => {
-            let list = Value::from_iter(wanted.map(|(key, id)| json!([key, id]))).to_string();
+            let list = wanted.map(|(key, id)| json!([key, id])).collect::<Value>().to_string();
             statement::<(Text, Text, Text)>(SQLITE_PARAMS, &[Bind::Text(&list)]).load(c)?
         }
     })
