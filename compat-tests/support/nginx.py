@@ -36,7 +36,8 @@ http {{
     proxy_set_header Host $http_host;
     proxy_set_header Connection "";
     proxy_read_timeout 120s;
-    upstream server {{ server {upstream}; keepalive 8; }}
+    # Without `keepalive`: stock ends idle connections without a word, which makes 502 of what is sent just then.
+    upstream server {{ server {upstream}; }}
     server {{
         listen 127.0.0.1:{port};
         {locations}
