@@ -52,12 +52,12 @@ impl Api {
 
     /// Sends a request through every layer of the application.
     pub(crate) async fn send(&self, request: TestRequest) -> Answer {
-        let app = init_service(build_app(&self.state)).await;
+        let app = Box::pin(init_service(build_app(&self.state))).await;
         let mut request = request.to_request();
         if !request.head().headers.contains_key(header::HOST) {
             request.head_mut().headers.insert(header::HOST, header::HeaderValue::from_static("localhost"));
         }
-        let answer: ServiceResponse = app.call(request).await.unwrap();
+        let answer: ServiceResponse = Box::pin(app.call(request)).await.unwrap();
         let (status, headers) = (answer.status(), answer.headers().clone());
         let text = String::from_utf8(read_body(answer).await.to_vec()).unwrap();
         Answer { status, headers, text }
