@@ -13,7 +13,7 @@
 //! - `unnest(?) p(id) CROSS JOIN LATERAL (… OFFSET 0)` goes through the list, and can be no other kind of join;
 //! - `id BETWEEN p.id AND p.id` is the equality, but is always taken for one row in two hundred, while `=` is taken for
 //!   all rows where one owner had them all when the table was analysed, and then any index is as good as another;
-//! - [`same_pair`] can only be found by an index that begins with both columns, not by the one of `id`, in which a single
+//! - `same_pair!` can only be found by an index that begins with both columns, not by the one of `id`, in which a single
 //!   id may have a million rows;
 //! - `ORDER BY` the columns of the index decides between two that seem equally good.
 
