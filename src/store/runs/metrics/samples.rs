@@ -217,9 +217,8 @@ fn blocks_by_run(mut rows: Vec<(i64, i64, i64, i64)>) -> Vec<(usize, Vec<StepBlo
 
 fn points_at_steps(conn: &mut Conn, run_id: &str, key: &str, steps: &[i64]) -> QueryResult<Vec<Point>> {
     const PG: &str = concat!(
-        "SELECT m.* FROM (SELECT ?::text AS id, ?::text AS key, ?::bigint[] AS steps) asked \
-         CROSS JOIN unnest(steps) wanted (step) CROSS JOIN LATERAL ",
-        points!("asked.id", "asked.key", " AND step = wanted.step"),
+        "SELECT m.* FROM (SELECT ?::text AS id, ?::text AS key, ?::bigint[] AS steps) asked CROSS JOIN LATERAL ",
+        points!("asked.id", "asked.key", " AND step = ANY(steps)"),
         " ORDER BY m.step, m.timestamp, m.value, m.is_nan"
     );
     const SQLITE: &str = "SELECT value, timestamp, step, is_nan FROM metrics \
