@@ -36,7 +36,10 @@ fn a_static_prefix_is_before_everything() {
         |api| async move {
             for (path, status) in [
                 ("/ml/health", 200),
-                ("/health", 404),
+                // Probes need not know the prefix.
+                ("/health", 200),
+                ("/ml/ready", 200),
+                ("/ready", 200),
                 ("/ml/api/2.0/mlflow/experiments/get?experiment_id=0", 200),
                 ("/api/2.0/mlflow/experiments/get?experiment_id=0", 404),
             ] {
