@@ -195,9 +195,9 @@ class Course:
 
 
 #: Everything that can be many. An owner is a run, a trace, a logged model, a registered model.
-#: Foreign keys are checked by plans of their own, which would read the tables whole for each row.
+#: Without looking up foreign keys, which Postgres does by plans of its own.
 _GROW = """
-SET synchronous_commit = off; SET enable_seqscan = off;
+SET synchronous_commit = off; SET session_replication_role = replica;
 INSERT INTO runs (run_uuid, experiment_id, lifecycle_stage, start_time) SELECT {owner}, {experiment}, 'active', i FROM generate_series(1, {owners}) i;
 INSERT INTO logged_models (model_id, experiment_id, name, artifact_location, creation_timestamp_ms, last_updated_timestamp_ms, status, lifecycle_stage)
   SELECT {owner}, {experiment}, 'm', 'x', i, i, 1, 'active' FROM generate_series(1, {owners}) i;

@@ -146,6 +146,11 @@ impl Dialect {
         }
     }
 
+    /// Tells whether a column holds only so many characters as its type says.
+    pub(super) const fn minds_length(self) -> bool {
+        matches!(self, Self::Postgres)
+    }
+
     /// Tells whether a subquery can read what stands before it (LATERAL).
     pub(super) const fn has_lateral(self) -> bool {
         matches!(self, Self::Postgres)

@@ -9,6 +9,7 @@ use diesel::result::{DatabaseErrorInformation, DatabaseErrorKind, Error as Diese
 use super::postgres::{LATE, sqlstate};
 use crate::domain::{Error, ErrorCode};
 
+const TOO_LONG: &str = "A value of the request is too long to be stored.";
 const UNAVAILABLE: &str = "The database cannot answer now; try again.";
 const DISK_FULL: &str =
     "The disk of the database is full: nothing was written. Free some space and try again.";
@@ -121,6 +122,11 @@ pub(super) fn transaction_lost() -> Diesel {
     )
 }
 
+/// Returns the error of a value that is longer than its column, as the database would report it.
+pub(super) fn too_long() -> Error {
+    Error::new(ErrorCode::BadRequest, TOO_LONG)
+}
+
 /// Says whether `error` is the violation of a unique or primary key.
 pub fn is_unique_violation(error: &Diesel) -> bool {
     matches!(error, Diesel::DatabaseError(DatabaseErrorKind::UniqueViolation, _))
@@ -162,7 +168,7 @@ fn of_state(state: &str) -> Fault {
         "53100" => Fault::Full,
         LATE => Fault::Late,
         "57P01" | "57P02" | "57P03" | "57P04" | "57P05" | "25P03" => Fault::Lost,
-        "22001" => Fault::Value("A value of the request is too long to be stored."),
+        "22001" => Fault::Value(TOO_LONG),
         "2201B" => Fault::Value("A regular expression of the request cannot be read."),
         "22003" => Fault::Value("A number of the request is too large to be stored."),
         // A NUL; a character that the database's encoding does not have.
