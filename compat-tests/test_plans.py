@@ -114,7 +114,8 @@ class Course:
         self.post("experiments/search", {"max_results": 5})
 
     def of_models(self) -> None:
-        """Registered and logged models."""
+        """Registered and logged models. Not the searches of the registry, which do not hold yet: to leave prompts out they
+        join tags, by plans that the statistics choose."""
         version = self.post("model-versions/create", {"name": self.name, "source": "s3://b/m", "run_id": self.run})["model_version"]["version"]
         named = {"name": self.name, "version": version}
         self.post("model-versions/set-tag", named | {"key": "k", "value": "v"})
@@ -123,9 +124,6 @@ class Course:
         self.get(f"registered-models/get?name={path}")
         self.get(f"registered-models/alias?name={path}&alias=a")
         self.get(f"model-versions/get?name={path}&version={version}")
-        self.get("registered-models/search?max_results=5")
-        self.get("model-versions/search?max_results=5")
-        self.get(f"model-versions/search?max_results=5&filter=name%3D%27{path}%27")
         self.get(f"logged-models/{self.model}")
         self.send("PATCH", f"logged-models/{self.model}/tags", {"tags": [{"key": "k", "value": "v"}]})
         self.post("logged-models/search", {"experiment_ids": [self.experiment], "max_results": 5})

@@ -144,11 +144,8 @@ fn models_statement(
         }
     }
     if query.prompts == Prompts::Hidden {
-        search.sql(
-            " AND NOT EXISTS (SELECT 1 FROM registered_model_tags t WHERE t.workspace = m.workspace AND ",
-        );
-        is_prompt(&mut search, "m.name");
-        search.sql(")");
+        search.sql(" AND NOT EXISTS (SELECT 1 FROM registered_model_tags t WHERE t.workspace = m.workspace");
+        search.sql(" AND t.name = m.name AND t.key = ").text(PROMPT_TAG).sql(" AND t.value = 'true')");
     }
     for (index, (column, towards)) in query.order.iter().enumerate() {
         let name = match column {
@@ -159,21 +156,6 @@ fn models_statement(
     }
     search.page(limit + 1, offset);
     search
-}
-
-/// Adds that a tag `t` marks the model with the name `of` as a prompt. Asked for one row after the other, by the primary
-/// key: see "Look-ups" in `statement.rs`.
-fn is_prompt<ST>(search: &mut Search<ST>, of: &'static str) {
-    let fence = search.dialect().no_join();
-    if search.dialect().has_lateral() {
-        for between in ["(t.key, t.name) BETWEEN (", ") AND ("] {
-            search.sql(between).text(PROMPT_TAG).sql(", ").sql(of);
-        }
-        search.sql(")");
-    } else {
-        search.sql("t.name = ").sql(of).sql(" AND t.key = ").text(PROMPT_TAG);
-    }
-    search.sql(" AND t.value = 'true'").sql(fence);
 }
 
 /// The statement without its limit. The default order is that of `ferroflow_model_versions_listing`. A version is a prompt if any version of its model says so.
@@ -200,10 +182,8 @@ fn versions_statement(dialect: Dialect, query: &ModelVersionQuery) -> Search<Ver
         }
     }
     if query.prompts == Prompts::Hidden {
-        search
-            .sql(" AND NOT EXISTS (SELECT 1 FROM model_version_tags t WHERE t.workspace = v.workspace AND ");
-        is_prompt(&mut search, "v.name");
-        search.sql(")");
+        search.sql(" AND NOT EXISTS (SELECT 1 FROM model_version_tags t WHERE t.workspace = v.workspace");
+        search.sql(" AND t.name = v.name AND t.key = ").text(PROMPT_TAG).sql(" AND t.value = 'true')");
     }
     // What is filtered is looked up and sorted: SQLite, which knows nothing of the data, would else read all versions in
     // the order of the listing. A plus keeps it from that.
@@ -265,7 +245,7 @@ mod tests {
             &[],
         )
         .unwrap();
-        insta::assert_snapshot!(debug_query::<Pg, _>(&versions_statement(Dialect::Postgres, &query)).to_string(), @r#"SELECT v.name, v.version, v.creation_time, v.last_updated_time, v.description, v.user_id, v.current_stage, v.source, v.run_id, v.status, v.status_message, v.run_link, v.storage_location FROM model_versions v WHERE v.workspace = $1 AND v.current_stage != $2 AND v.run_id IN ($3) AND v.version > $4 AND v.source LIKE $5 AND EXISTS (SELECT 1 FROM model_version_tags t WHERE t.workspace = v.workspace AND t.name = v.name AND t.version = v.version AND t.key = $6 AND t.value = $7) AND NOT EXISTS (SELECT 1 FROM model_version_tags t WHERE t.workspace = v.workspace AND (t.key, t.name) BETWEEN ($8, v.name) AND ($9, v.name) AND t.value = 'true' OFFSET 0) ORDER BY v.last_updated_time DESC, v.name ASC, v.version DESC -- binds: ["default", "Deleted_Internal", "r", 1, "s%", "a", "b", "mlflow.prompt.is_prompt", "mlflow.prompt.is_prompt"]"#);
+        insta::assert_snapshot!(debug_query::<Pg, _>(&versions_statement(Dialect::Postgres, &query)).to_string(), @r#"SELECT v.name, v.version, v.creation_time, v.last_updated_time, v.description, v.user_id, v.current_stage, v.source, v.run_id, v.status, v.status_message, v.run_link, v.storage_location FROM model_versions v WHERE v.workspace = $1 AND v.current_stage != $2 AND v.run_id IN ($3) AND v.version > $4 AND v.source LIKE $5 AND EXISTS (SELECT 1 FROM model_version_tags t WHERE t.workspace = v.workspace AND t.name = v.name AND t.version = v.version AND t.key = $6 AND t.value = $7) AND NOT EXISTS (SELECT 1 FROM model_version_tags t WHERE t.workspace = v.workspace AND t.name = v.name AND t.key = $8 AND t.value = 'true') ORDER BY v.last_updated_time DESC, v.name ASC, v.version DESC -- binds: ["default", "Deleted_Internal", "r", 1, "s%", "a", "b", "mlflow.prompt.is_prompt"]"#);
     }
 
     async fn models(store: &Store, request: Value) -> String {
