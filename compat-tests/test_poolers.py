@@ -79,10 +79,6 @@ def missing(postgres, database: str, load: Load) -> set:
     return {name for name in load.acknowledged if name is not None} - stored
 
 
-def count_sessions(postgres, database: str) -> int:
-    return int(postgres.query(f"SELECT count(*) FROM pg_stat_activity WHERE datname = '{database}'"))
-
-
 def foreign_session(pooler: PgBouncer, postgres, database: str) -> dict:
     """What somebody else's program finds in the sessions that it gets of the pooler."""
     import psycopg2
@@ -178,7 +174,6 @@ def test_the_real_client(start_server, target, postgres, databases, pooler, monk
     assert (len(data.params), len(data.metrics)) == (50, 10)
     assert len(mlflow.MlflowClient().get_metric_history(run.info.run_id, "m3")) == 50
     assert len(mlflow.search_traces(return_type="list")) == 1
-    mlflow.register_model(f"runs:/{run.info.run_id}/model", "pooled") if target == "stock" else None
 
 
 def test_a_direct_connection_keeps_its_statements(start_server, target, postgres, databases):
