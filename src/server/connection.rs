@@ -31,6 +31,9 @@ const HEAD_TIME: Duration = Duration::from_secs(5);
 /// How long a connection is read on whose request was refused before it was all there. If it were closed at once, many
 /// clients would never see the answer.
 const LINGER: Duration = Duration::from_secs(5);
+/// With so many requests ahead, `actix_http` does not look for more in what it has read. When all are answered at one go,
+/// nothing makes it look again, and what it has read stays unanswered.
+const PIPELINE: u32 = 16;
 
 /// Returns what serves connections.
 pub(super) fn service(
@@ -146,7 +149,13 @@ impl AsyncWrite for Connection {
         let this = &mut *self;
         let polled = Pin::new(&mut this.io).poll_write(cx, buf);
         match &polled {
-            Poll::Ready(Ok(written)) => this.allowance.advance(*written),
+            Poll::Ready(Ok(written)) => {
+                this.allowance.advance(*written);
+                // The next poll begins with a read, which sets `seen`.
+                if this.turn.count().wrapping_sub(this.seen) >= PIPELINE {
+                    cx.waker().wake_by_ref();
+                }
+            }
             Poll::Pending if this.allowance.poll_spent(cx).is_ready() => {
                 return Poll::Ready(Err(ErrorKind::TimedOut.into()));
             }
