@@ -4,9 +4,13 @@ runs it.
 All servers run at once. Ours and stock have a copy each of one filled database; the peers (`peers.py`) cannot read it and
 are filled with the same over HTTP. wrk sends the requests of one row to one server after the other, several rounds long,
 and medians count. The rows called fresh are of servers that were started on an empty database each and have filled it
-themselves; nobody analyses it, and they are not started again. CPU is that of the server and of Postgres, per request (wrk's own is left out). Of the stock server with
-one worker and with its default number, each row takes the better. A peer has no figure ("-") in a row that it cannot do:
-it has no such data, refuses, or answers with something else than we do. `limits.py` adds what the database alone reaches.
+themselves; nobody analyses it, and they are not started again. CPU is that of the server and of Postgres, per request
+(wrk's own is left out). Of the stock server with one worker and with its default number, each row takes the better. A peer
+has no figure ("-") in a row that it cannot do: it has no such data, refuses, or answers with something else than we do.
+`limits.py` adds what the database alone reaches.
+
+`--servers ferroflow,before` measures beside another build, the program at $FERROFLOW_BEFORE; `--servers ferroflow,pgbouncer`
+beside itself through PgBouncer in transaction mode, whose CPU counts as the server's.
 """
 
 from __future__ import annotations
@@ -37,12 +41,18 @@ import peers  # noqa: E402
 from fill import Data, Sizes, fill  # noqa: E402
 from loads import FRESH_LOADS, LOADS, Load, script  # noqa: E402
 from support import servers  # noqa: E402
+from support.pgbouncer import PgBouncer  # noqa: E402
 from support.postgres import Cluster  # noqa: E402
 
 OURS = "ferroflow"
 STOCK = ["stock, 1 worker", "stock, default"]
+BEFORE, POOLED = "before", "pgbouncer"
+#: Ours, in other ways.
+OURSELVES = {BEFORE: "Ferroflow before", POOLED: "Ferroflow through PgBouncer"}
 #: What --servers may name, and what runs for it.
-SERVERS = {OURS: [OURS], "stock": STOCK} | {name: [name] for name in peers.PARTS}
+SERVERS = {OURS: [OURS], "stock": STOCK} | {name: [name] for name in (*peers.PARTS, *OURSELVES)}
+#: What is measured where nobody says.
+USUAL = [name for name in SERVERS if name not in OURSELVES]
 EMPTY = Load("an empty answer of ours (/health), 16 clients", 16, 'return wrk.format("GET", "/health")')
 
 
@@ -75,16 +85,37 @@ class Variant:
     parts: set[str]
     seconds_to_start: float
     idle_mib: float = 0.0
+    pooler: PgBouncer | None = None
 
     @property
     def pid(self) -> int:
         """The root of the server's processes."""
         return self.server.process.pid
 
+    def cpu_seconds(self) -> float:
+        """Returns the CPU time of the server, and of its pooler."""
+        return cpu_seconds(self.pid) + cpu_seconds(self.pooler.pid if self.pooler else None)
+
+    def kill(self) -> None:
+        """Ends it at once."""
+        self.server.kill()
+        if self.pooler:
+            self.pooler.stop()
+
+
+def pooler_of(name: str, uri: str, cluster: Cluster | None) -> tuple[PgBouncer | None, str]:
+    """Returns the pooler that a server is to use, and the URI of its database."""
+    if name != POOLED or not cluster:
+        return None, uri
+    pooler = PgBouncer(cluster, "transaction", 40)
+    return pooler, pooler.url(uri.rpartition("/")[2])
+
 
 def server_of(name: str, folder: Path, uri: str) -> servers.Server:
     """Returns ours or a variant of stock, which is not started yet."""
-    server = servers.start("ferroflow" if name == OURS else "stock", folder, uri, boot=False)
+    server = servers.start("stock" if name in STOCK else "ferroflow", folder, uri, boot=False)
+    if name == BEFORE:
+        server.command[0] = os.environ["FERROFLOW_BEFORE"]
     if name == "stock, default":
         at = server.command.index("--workers")
         del server.command[at : at + 2]
@@ -94,6 +125,7 @@ def server_of(name: str, folder: Path, uri: str) -> servers.Server:
 def start_fresh(name: str, folder: Path, uri: str, cluster: Cluster | None, sizes: Sizes) -> Variant:
     """Starts a server on an empty database, and lets it fill that."""
     parts = {"runs"}
+    pooler, uri = pooler_of(name, uri, cluster)
     server = peers.server(name, folder, uri) if name in peers.PARTS else server_of(name, folder, uri)
     began = time.monotonic()
     server.boot(timeout=180)
@@ -102,7 +134,7 @@ def start_fresh(name: str, folder: Path, uri: str, cluster: Cluster | None, size
         if cluster and name in peers.REPAIRS:
             cluster.query(peers.REPAIRS[name], uri.rpartition("/")[2])
         idle = memory_mib(server.process.pid)
-        return Variant(name, server, fill(server.url, parts, sizes), parts, seconds, idle)
+        return Variant(name, server, fill(server.url, parts, sizes), parts, seconds, idle, pooler)
     except BaseException:
         server.kill()
         raise
@@ -110,6 +142,7 @@ def start_fresh(name: str, folder: Path, uri: str, cluster: Cluster | None, size
 
 def start(name: str, folder: Path, uri: str, cluster: Cluster | None, data: Data, parts: set[str]) -> Variant:
     """Starts a variant on a database; a peer fills it first."""
+    pooler, uri = pooler_of(name, uri, cluster)
     if name in peers.PARTS:
         server, parts = peers.server(name, folder, uri), parts & peers.PARTS[name]
         server.boot(timeout=180)
@@ -123,7 +156,7 @@ def start(name: str, folder: Path, uri: str, cluster: Cluster | None, data: Data
         server = server_of(name, folder, uri)
     began = time.monotonic()
     server.boot(timeout=180)
-    return Variant(name, server, data, parts, time.monotonic() - began)
+    return Variant(name, server, data, parts, time.monotonic() - began, pooler=pooler)
 
 
 def tree(root: int) -> list[psutil.Process]:
@@ -186,9 +219,9 @@ def measure(load: Load, variant: Variant, database: int | None, seconds: float, 
     settle([variant.pid, database])
     window = seconds
     while True:
-        before = cpu_seconds(variant.pid), cpu_seconds(database)
+        before = variant.cpu_seconds(), cpu_seconds(database)
         output = send(load, variant.server.url, file, window, load.clients)
-        after = cpu_seconds(variant.pid), cpu_seconds(database)
+        after = variant.cpu_seconds(), cpu_seconds(database)
         requests = int(re.search(r"(\d+) requests in", output)[1])
         if requests >= 3 * load.clients or window >= longest:
             break
@@ -315,8 +348,9 @@ def stock_row(label: str, by_variant: dict[str, list[Window]]) -> str:
 
 
 def peers_head(names: list[str]) -> str:
-    """Returns the head of the table beside the peers."""
-    who = "".join(f"{peers.NAMES[name]} req/s | " for name in names), "".join(f"{peers.NAMES[name]} CPU µs | " for name in names)
+    """Returns the head of the table beside the peers, or beside ourselves."""
+    called = [(peers.NAMES | OURSELVES)[name] for name in names]
+    who = "".join(f"{name} req/s | " for name in called), "".join(f"{name} CPU µs | " for name in called)
     columns = f"| | Ferroflow req/s | {who[0]}times the better's req/s | Ferroflow CPU µs | {who[1]}times less CPU than the cheaper |"
     return columns + "\n" + "|---" * (columns.count("|") - 1) + "|"
 
@@ -349,10 +383,12 @@ def print_tables(database: str, figures: dict[str, dict[str, list[Window]]], run
         print(f"### {database}\n\n{STOCK_HEAD}")
         for label, by_variant in figures.items():
             print(stock_row(label, by_variant))
-    if rivals or len(names) == 1:
-        print(f"\n### {database}, peers\n\n{peers_head(rivals)}")
+    tables = [(f"{database}, peers", rivals)] if rivals or len(names) == 1 else []
+    tables += [(f"{database}, {name}", [name]) for name in names if name in OURSELVES]
+    for title, others in tables:
+        print(f"\n### {title}\n\n{peers_head(others)}")
         for label, by_variant in figures.items():
-            print(peers_row(label, by_variant, rivals))
+            print(peers_row(label, by_variant, others))
     for variant in running:
         print(
             f"\n{variant.name}: started on this database in {variant.seconds_to_start:.2f} s, "
@@ -463,7 +499,7 @@ def figures_of(database: str, root: Path, args: argparse.Namespace, chosen: list
         return {label: {name: [asdict(w) for w in ws] for name, ws in by.items()} for label, by in figures.items()}
     finally:
         for variant in running:
-            variant.server.kill()
+            variant.kill()
         if cluster:
             cluster.stop()
 
@@ -487,7 +523,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="windows of each row and server")
     parser.add_argument("--only", default="", help="measure the rows whose label matches this expression")
     parser.add_argument("--databases", default="sqlite,postgres")
-    parser.add_argument("--servers", default=",".join(SERVERS), help="what to measure; ours is always there")
+    parser.add_argument("--servers", default=",".join(USUAL), help="what to measure; ours is always there")
     parser.add_argument("--scale", type=float, default=1, help="fill so many times as much: less than 1 to try things")
     parser.add_argument("--no-limits", action="store_true", help="leave out what the database alone reaches")
     parser.add_argument("--json", type=Path, help="also write the figures here")
@@ -497,6 +533,10 @@ def main() -> None:
     args.servers = [OURS, *(name for name in args.servers.split(",") if name != OURS)]
     if unknown := set(args.servers) - SERVERS.keys():
         parser.error(f"--servers knows {', '.join(SERVERS)}, not {', '.join(unknown)}")
+    if BEFORE in args.servers and "FERROFLOW_BEFORE" not in os.environ:
+        parser.error("before is the program at $FERROFLOW_BEFORE")
+    if POOLED in args.servers and "sqlite" in args.databases:
+        parser.error("pgbouncer is for --databases postgres")
     args.sizes = Sizes() if args.scale == 1 else Sizes().scaled(args.scale)
     root = Path(tempfile.mkdtemp(prefix="ferroflow-bench-"))
     memory = psutil.virtual_memory().total / 2**30

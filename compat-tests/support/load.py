@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import threading
@@ -22,9 +23,15 @@ def call(url: str, method: str, path: str, body: Any = None, timeout: float = 30
 
 
 def _exchange(connection: http.client.HTTPConnection, method: str, path: str, body: Any) -> tuple[int, Any]:
-    content = None if body is None else json.dumps(body)
-    headers = {} if body is None else {"Content-Type": "application/json"}
-    connection.request(method, f"/api/2.0/mlflow/{path}", content, headers)
+    """Sends a message as JSON, or bytes as they are; a path is below that of the tracking API unless it begins with `/`."""
+    if body is None:
+        content, headers = None, {}
+    elif isinstance(body, bytes):
+        content, headers = body, {"Content-Type": "application/octet-stream"}
+    else:
+        # The experiment is what OTLP asks for.
+        content, headers = json.dumps(body), {"Content-Type": "application/json", "x-mlflow-experiment-id": "1"}
+    connection.request(method, path if path.startswith("/") else f"/api/2.0/mlflow/{path}", content, headers)
     response = connection.getresponse()
     text = response.read()
     try:
@@ -71,7 +78,8 @@ class Load:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def start(self, url: str, requests: Callable[[], Iterator[tuple[Any, str, Any]]]) -> None:
-        """Adds a writer: the generator yields (name, path, body) of POSTs."""
+        """Adds a writer: the generator yields (name, path, body) of POSTs, or of PUTs where the body is bytes. What it gets
+        back is the answer, or nothing where the request was refused."""
         thread = threading.Thread(target=self._write, args=(url, requests()), daemon=True)
         self._threads.append(thread)
         thread.start()
@@ -95,18 +103,24 @@ class Load:
 
     def _write(self, url: str, requests: Iterator[tuple[Any, str, Any]]) -> None:
         connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=30)
-        for name, path, body in requests:
-            if self._ending.is_set():
-                break
-            try:
-                status, answer = _exchange(connection, "POST", path, body)
-            except (OSError, http.client.HTTPException) as error:
-                connection.close()
-                status, answer = 0, repr(error)
-                time.sleep(0.02)
-            with self._lock:
-                if status == 200:
-                    self.acknowledged.append(name)
-                else:
-                    self.refused.append((status, answer))
+        send = getattr(requests, "send", lambda _: next(requests))
+        answer = None
+        with contextlib.suppress(StopIteration):
+            while not self._ending.is_set():
+                name, path, body = send(answer)
+                status, answer = self._send(connection, path, body)
+                with self._lock:
+                    if status == 200:
+                        self.acknowledged.append(name)
+                    else:
+                        self.refused.append((status, answer))
+                        answer = None
         connection.close()
+
+    def _send(self, connection: http.client.HTTPConnection, path: str, body: Any) -> tuple[int, Any]:
+        try:
+            return _exchange(connection, "PUT" if isinstance(body, bytes) else "POST", path, body)
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()
+            time.sleep(0.02)
+            return 0, repr(error)

@@ -50,6 +50,11 @@ class PgBouncer:
                 raise RuntimeError((self._root / "log").read_text(errors="replace")[-2000:])
             time.sleep(0.02)
 
+    @property
+    def pid(self) -> int:
+        """The process."""
+        return self._process.pid
+
     def restart(self) -> None:
         """Ends the process, which cuts all connections, and starts it again."""
         self._process.send_signal(signal.SIGKILL)
