@@ -7,6 +7,7 @@ use crate::domain::python::{float, list};
 use crate::domain::validate::searched_experiment_ids;
 use crate::domain::{Error, Result};
 use crate::proto::{AggregationType, MetricAggregation, MetricViewType, QueryTraceMetrics};
+use crate::search::MAX_CLAUSES;
 use crate::search::traces::TraceFilter;
 use filter::MetricFilter;
 
@@ -171,7 +172,7 @@ impl MetricQuery {
     /// Reads a request, in the order in which stock finds mistakes.
     ///
     /// Upstream: `_query_trace_metrics`, `validate_query_trace_metrics_params`. Differs: percentiles that are missing
-    /// or out of range are refused with `INVALID_PARAMETER_VALUE`, not with a 500.
+    /// or out of range are refused with `INVALID_PARAMETER_VALUE`, not with a 500, and so are more than [`MAX_CLAUSES`] filters.
     ///
     /// # Errors
     /// `INVALID_PARAMETER_VALUE` for a metric, aggregation, dimension, filter or experiment id that there is not.
@@ -189,6 +190,9 @@ impl MetricQuery {
         let experiments = searched_experiment_ids(&request.experiment_ids)?;
         let mut traces = TraceFilter::default();
         let mut own = Vec::new();
+        if request.filters.len() > MAX_CLAUSES {
+            return Err(Error::invalid(format!("A request can have at most {MAX_CLAUSES} filters")));
+        }
         for filter in &request.filters {
             match MetricFilter::parse(filter)? {
                 MetricFilter::Trace(predicate) => traces.predicates.push(predicate),
@@ -395,6 +399,10 @@ mod tests {
             (
                 json!({ "filters": ["span.name = 'x'"] }),
                 "Filtering by span is only supported for SPANS view type, got TRACES",
+            ),
+            (
+                json!({ "filters": vec!["trace.status = 'OK'"; MAX_CLAUSES + 1] }),
+                "A request can have at most 60 filters",
             ),
             (
                 json!({ "experiment_ids": ["x"] }),
