@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import http.client
 import itertools
+import os
 import random
 import signal
 import socket
 import threading
 import time
+from urllib.parse import urlsplit
 
 import pytest
+from support.chaos import Chaos
 from support.load import Load, call, create_runs, history
 from support.postgres import Cluster
 
@@ -147,6 +150,46 @@ def test_postgres_restarts_under_load(start_server, target, how):
         server.terminate()
     finally:
         cluster.stop()
+
+
+@pytest.mark.parametrize("how", [signal.SIGQUIT, signal.SIGSTOP], ids=["crashed", "silent"])
+def test_failover_loses_nothing_acknowledged(start_server, target, how):
+    """A standby that confirmed every commit takes over behind the same address."""
+    if target == "stock":
+        pytest.skip("stock waits for a silent server for ever")
+    primary = Cluster.start()
+    clusters = [primary]
+    proxy = Chaos(primary.url())
+    try:
+        database = primary.create_database()
+        standby = primary.start_standby()
+        clusters.append(standby)
+        way = urlsplit(proxy.url)
+        server = start_server(target, f"postgresql://ferroflow@{way.hostname}:{way.port}/{database}")
+        runs = create_runs(server.url, 4)
+        load = Load()
+        for number in range(8):
+            load.start(server.url, lambda number=number: metric_writer(runs, number))
+        load.wait_for(200)
+        if how == signal.SIGSTOP:
+            # Nor does the network say a word about the connections that are open.
+            proxy.swallow()
+        os.killpg(primary.process.pid, how)
+        standby.promote()
+        proxy.lead_to(standby.url())
+        before = len(load.acknowledged)
+        load.wait_for(before + 200, timeout=90)
+        load.stop()
+        acknowledged = set(load.acknowledged)
+        assert acknowledged <= stored_steps(server.url, acknowledged)
+        assert {status for status, _ in load.refused} <= {503}, load.summary()
+        server.terminate()
+    finally:
+        proxy.stop()
+        if how == signal.SIGSTOP:
+            os.killpg(primary.process.pid, signal.SIGCONT)
+        for cluster in clusters:
+            cluster.stop()
 
 
 def test_poisoned_neighbours(start_server, target, backend):

@@ -55,6 +55,11 @@ class Chaos:
         with self._lock:
             self._swallowed |= self._open
 
+    def lead_to(self, url: str) -> None:
+        """Passes new connections on to another server."""
+        parts = urlsplit(url)
+        self._server = (parts.hostname, parts.port)
+
     def calm(self) -> None:
         """Passes everything on again."""
         self.cut_after(0, times=0, upwards=True)

@@ -118,6 +118,32 @@ class Cluster:
         cluster.boot()
         return cluster
 
+    def start_standby(self) -> Cluster:
+        """Starts a standby, which from now on confirms each commit before it is acknowledged."""
+        root = Path(tempfile.mkdtemp(prefix="ferroflow-pg-", dir=os.environ.get("FERROFLOW_TEST_TMP")))
+        if self.owner:
+            root.chmod(0o755)
+            shutil.chown(root, self.owner["user"], self.owner["group"])
+        self._run("pg_basebackup", "-D", root / "data", "-R", "-c", "fast", "-h", "127.0.0.1", "-p", self.port, "-U", "ferroflow")
+        standby = Cluster(root, self.binaries, free_port(), self.owner)
+        standby.environment = self.environment
+        with (root / "data/postgresql.conf").open("a") as conf:
+            conf.write(f"unix_socket_directories = '{root}'\n")
+        standby.boot()
+        self.query("ALTER SYSTEM SET synchronous_standby_names = '*'")
+        self.query("SELECT pg_reload_conf()")
+        deadline = time.monotonic() + 60
+        while self.query("SELECT sync_state FROM pg_stat_replication") != "sync":
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        return standby
+
+    def promote(self) -> None:
+        """Makes a standby the server that is written to."""
+        self.query("ALTER SYSTEM RESET synchronous_standby_names")
+        self.query("SELECT pg_reload_conf()")
+        self.query("SELECT pg_promote()")
+
     def boot(self) -> None:
         """Starts the server process (again) and waits until it answers."""
         with self.log.open("ab") as log:

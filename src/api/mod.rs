@@ -40,7 +40,7 @@ pub mod trace_search;
 pub mod traces;
 pub mod ui;
 mod unavailable;
-mod unpack;
+pub mod unpack;
 pub mod webhooks;
 
 use actix_web::web::{ServiceConfig, redirect, scope};

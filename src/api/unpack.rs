@@ -7,13 +7,13 @@ use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 
 /// How many times its size a body may be when it is unpacked. What machines write about themselves repeats itself, but
 /// only what was made to grow comes near the most that is possible, 1032.
-pub(super) const MAX_GROWTH: usize = 500;
+pub const MAX_GROWTH: usize = 500;
 /// Up to this size growth is no matter.
 const HARMLESS: usize = 8 * 1024 * 1024;
 
 /// How a body is packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Packing {
+pub enum Packing {
     /// `gzip`.
     Gzip,
     /// `deflate` as it is meant.
@@ -24,7 +24,7 @@ pub(super) enum Packing {
 
 /// Why a body is not unpacked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fault {
+pub enum Fault {
     /// It is not packed that way, or not to its end.
     Damaged,
     /// It would become longer than it may be.
@@ -35,7 +35,7 @@ pub(super) enum Fault {
 
 impl Packing {
     /// Returns the ways in which a body of this `Content-Encoding` may be packed; none for what is unknown.
-    pub(super) fn of(encoding: &str) -> &'static [Self] {
+    pub fn of(encoding: &str) -> &'static [Self] {
         match encoding {
             "gzip" => &[Self::Gzip],
             "deflate" => &[Self::Zlib, Self::Deflate],
@@ -52,7 +52,7 @@ impl Packing {
     }
 
     /// Returns how long a body is when it is unpacked, up to `limit` bytes.
-    pub(super) fn measure(self, body: &[u8], limit: usize) -> Result<usize, Fault> {
+    pub fn measure(self, body: &[u8], limit: usize) -> Result<usize, Fault> {
         let by_growth = body.len().saturating_mul(MAX_GROWTH).max(HARMLESS);
         let most = by_growth.min(limit);
         let mut reader = self.reader(body).take(most as u64 + 1);
@@ -65,7 +65,7 @@ impl Packing {
     }
 
     /// Unpacks a body that becomes `length` bytes.
-    pub(super) fn unpack(self, body: &[u8], length: usize) -> Result<Vec<u8>, Fault> {
+    pub fn unpack(self, body: &[u8], length: usize) -> Result<Vec<u8>, Fault> {
         let mut out = Vec::with_capacity(length);
         let mut reader = self.reader(body).take(length as u64);
         reader.read_to_end(&mut out).map_err(|_e| Fault::Damaged)?;
@@ -74,7 +74,7 @@ impl Packing {
 }
 
 /// Finds out how a body is packed and how long it is when it is unpacked.
-pub(super) fn measure(ways: &[Packing], body: &[u8], limit: usize) -> Result<(Packing, usize), Fault> {
+pub fn measure(ways: &[Packing], body: &[u8], limit: usize) -> Result<(Packing, usize), Fault> {
     let mut last = Fault::Damaged;
     for way in ways {
         match way.measure(body, limit) {

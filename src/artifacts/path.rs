@@ -102,6 +102,12 @@ impl ArtifactPath {
         self.0.is_empty()
     }
 
+    /// Says whether this is `root` or lies below it.
+    pub(super) fn is_within(&self, root: &Self) -> bool {
+        let below = self.0.strip_prefix(&root.0);
+        root.is_root() || below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+
     /// Returns the folder of the path; the root's is the root.
     #[must_use]
     pub(super) fn parent(&self) -> Self {

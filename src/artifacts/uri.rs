@@ -158,13 +158,21 @@ impl Artifacts {
     /// # Errors
     /// `INVALID_PARAMETER_VALUE` if it is no part of it; otherwise as [`Artifacts::folder`].
     pub fn folder_within(&self, artifact_uri: &str, owner: &str) -> Result<Folder> {
-        if artifact_uri::climbs(artifact_uri) || !is_within(artifact_uri, owner) {
+        let outside = || {
             let message = format!(
                 "The artifact location '{artifact_uri}' is not within '{owner}', to which it belongs."
             );
-            return Err(Error::invalid(message));
+            Error::invalid(message)
+        };
+        if artifact_uri::climbs(artifact_uri) || !is_within(artifact_uri, owner) {
+            return Err(outside());
         }
         let mut folder = self.folder(artifact_uri)?;
+        // What is compared above is not yet what is opened: a URI may hold the route of the proxy twice, the first time
+        // in another spelling.
+        if !folder.base.is_within(&self.folder(owner)?.base) {
+            return Err(outside());
+        }
         if let (Store::Disk(disk), Some(root)) = (&mut folder.store, local_root(owner)) {
             disk.keep_within(root);
         }
@@ -384,7 +392,9 @@ mod tests {
     #[test]
     fn locations_of_clients_are_parts_of_what_they_belong_to() {
         let artifacts = artifacts(true);
-        for (uri, owner, want) in [
+        let proxy = |api: &str, path: &str| format!("http://h/{api}/mlflow-artifacts/artifacts/{path}");
+        let twice = "1/api/2.0/mlflow-artifacts/artifacts/2";
+        let rows: [(&str, &str, &str); 14] = [
             (
                 "mlflow-artifacts:/1/traces/t/artifacts",
                 "mlflow-artifacts:/1",
@@ -399,7 +409,12 @@ mod tests {
             ("file:///data/1/x", "/data/1", "INVALID"),
             ("mlflow-artifacts:/2/r", "mlflow-artifacts:/1", "INVALID"),
             ("s3://other/1/x", "s3://b/1", "INVALID"),
-        ] {
+            ("s3://b/%31/x", "s3://b/1", "INVALID"),
+            (&proxy("api/2.0", "1/x"), &proxy("api/2.0", "1"), "/srv/artifacts|1/x"),
+            (&proxy("api//2.0", twice), &proxy("api/2.0", "1"), "INVALID"),
+            (&proxy("%61pi/2.0", twice), &proxy("api/2.0", "1"), "INVALID"),
+        ];
+        for (uri, owner, want) in rows {
             let got = match artifacts.folder_within(uri, owner) {
                 Ok(_) => resolved(&artifacts, uri),
                 Err(error) => error.code.name().to_owned(),

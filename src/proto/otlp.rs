@@ -49,7 +49,7 @@ fn object(json: &Json) -> Result<&Object> {
 
 /// Finds a field by its `camelCase` name or by that in `snake_case`; `null` is none.
 fn field<'a>(object: &'a Object, name: &str) -> Option<&'a Json> {
-    let is_it = |given: &str| given == name || (given.contains('_') && camel(given) == name);
+    let is_it = |given: &str| given == name || is_snake(given, name);
     object
         .iter()
         .rfind(|(given, _)| is_it(given))
@@ -57,15 +57,14 @@ fn field<'a>(object: &'a Object, name: &str) -> Option<&'a Json> {
         .filter(|value| **value != Json::Null)
 }
 
-fn camel(name: &str) -> String {
-    let mut words = name.split('_');
-    let mut out = words.next().unwrap_or_default().to_owned();
-    for word in words {
-        let mut letters = word.chars();
-        out.extend(letters.next().map(|c| c.to_ascii_uppercase()));
-        out.push_str(letters.as_str());
-    }
-    out
+/// Says whether `given` is the name `camel` in `snake_case`. What comes close is an unknown field: nobody has counted it.
+fn is_snake(given: &str, camel: &str) -> bool {
+    let mut given = given.bytes();
+    let has_letter = |letter: u8| {
+        let is_new_word = letter.is_ascii_uppercase();
+        (!is_new_word || given.next() == Some(b'_')) && given.next() == Some(letter.to_ascii_lowercase())
+    };
+    camel.bytes().all(has_letter) && given.next().is_none()
 }
 
 fn messages<T>(object: &Object, name: &str, read: impl Fn(&Object) -> Result<T>) -> Result<Vec<T>> {
@@ -251,6 +250,20 @@ mod tests {
         assert_eq!(value(3), None);
         assert!(matches!(value(4), Some(Value::ArrayValue(list)) if list.values.len() == 1));
         assert!(matches!(value(5), Some(Value::KvlistValue(list)) if list.values[0].key == "a"));
+    }
+
+    #[test]
+    fn names_are_those_of_fields_and_no_others() {
+        for (body, resources) in [
+            (r#"{"resource_spans": [{}]}"#, 1),
+            (r#"{"resource\u0053pans": [{}]}"#, 1),
+            (r#"{"resource__spans": [{}]}"#, 0),
+            (r#"{"resource_Spans": [{}]}"#, 0),
+            (r#"{"resource_spans_": [{}]}"#, 0),
+            (r#"{"resourcespans": [{}]}"#, 0),
+        ] {
+            assert_eq!(from_json(body.as_bytes()).unwrap().resource_spans.len(), resources, "{body}");
+        }
     }
 
     #[test]

@@ -96,13 +96,23 @@ impl<'a> Outline<'a> {
             return;
         }
         for (count, name) in self.counts.iter_mut().zip(names) {
-            *count += if name.as_bytes() == frame.name { frame.items } else { 0 };
+            *count += if is_name(frame.name, name) { frame.items } else { 0 };
         }
         if frame.has_parts && frame.items > self.longest_list.1 {
             let name = std::str::from_utf8(frame.name).unwrap_or_default();
             self.longest_list = (name, frame.items);
         }
     }
+}
+
+/// Says whether a string as it is written is `name`: whoever reads the text takes `\u0061` for the letter that it is.
+fn is_name(written: &[u8], name: &str) -> bool {
+    if !written.contains(&b'\\') {
+        return written == name.as_bytes();
+    }
+    // A letter takes six bytes at most.
+    let is_short = written.len() <= 6 * name.len();
+    is_short && serde_json::from_slice::<String>(&[b"\"", written, b"\""].concat()).is_ok_and(|text| text == name)
 }
 
 /// Finds the next byte that says something of the structure.
@@ -138,6 +148,12 @@ mod tests {
         assert!(!outline.is_too_deep);
         // The brackets of eight lists and objects, and six commas.
         assert_eq!(outline.values, 14);
+    }
+
+    #[test]
+    fn names_are_known_however_they_are_written() {
+        let text = br#"{"m\u0065trics": [1, 2], "\u006d\u0065trics": [3], "m\etrics": [4], "m\\u0065trics": [5]}"#;
+        assert_eq!(Outline::of(text, &["metrics"]).counts, [3]);
     }
 
     #[test]

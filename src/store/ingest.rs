@@ -218,6 +218,9 @@ struct Writer {
 
 /// How long nothing is tried after that.
 const PAUSE: Duration = Duration::from_secs(5);
+/// How long a statement of a group may take before its connection counts as dead: everything that is logged waits behind
+/// it. One large request has as long as any other.
+const TIME: Duration = Duration::from_secs(15);
 
 impl Writer {
     fn write<W: Logged>(&mut self, group: Vec<Waiting<W>>) {
@@ -265,6 +268,8 @@ impl Writer {
 
     fn write_together<W: Logged>(&mut self, mut group: Vec<Waiting<W>>) {
         let all: Vec<&W> = group.iter().map(|w| &w.work).collect();
+        let is_small = all.iter().map(|work| work.rows()).sum::<usize>() <= GROUP_ROWS / 10;
+        self.session.set_wait(LockWait::Brief, (is_small || all.len() > 1).then_some(TIME));
         let verdicts = match W::write(&mut self.session, &all) {
             Ok(verdicts) => verdicts,
             Err(e) if fault(&e) == Some(Fault::Locked) => {

@@ -7,7 +7,7 @@ use percent_encoding::percent_decode_str;
 use url::form_urlencoded;
 
 use super::dialect::Dialect;
-use crate::domain::{Error, Result};
+use crate::domain::{Error, Result, python};
 
 /// A parsed database URI. Shown without its password.
 #[derive(Clone, PartialEq, Eq)]
@@ -55,14 +55,15 @@ impl DatabaseUri {
             return Err(Error::invalid("A database URI cannot contain a NUL byte."));
         }
         let Some((scheme, rest)) = text.split_once(':') else { return Err(not_a_database(text)) };
-        match (scheme.split('+').next().unwrap_or(scheme), rest.strip_prefix("//")) {
+        let kind = scheme.split('+').next().unwrap_or(scheme);
+        match (kind, rest.strip_prefix("//")) {
             ("sqlite", Some(rest)) => parse_sqlite(rest).map(Self::Sqlite),
             ("postgresql" | "postgres", Some(rest)) => parse_postgres(rest).map(Self::Postgres),
             ("sqlite" | "postgresql" | "postgres", None) => {
-                Err(Error::invalid(format!("The database URI has no '//' after '{scheme}:'.")))
+                Err(Error::invalid(format!("The database URI has no '//' behind the ':' of '{kind}'.")))
             }
             ("mysql" | "mssql" | "oracle" | "mariadb", _) => Err(Error::invalid(format!(
-                "Databases of the kind '{scheme}' are not supported: use sqlite:///path or postgresql://host/name."
+                "Databases of the kind '{kind}' are not supported: use sqlite:///path or postgresql://host/name."
             ))),
             _ => Err(not_a_database(text)),
         }
@@ -158,7 +159,7 @@ fn parse_sqlite(rest: &str) -> Result<String> {
     if let Some((key, _)) = form_urlencoded::parse(query.as_bytes())
         .find(|(key, _)| !IGNORED_SQLITE_PARAMETERS.contains(&key.as_ref()))
     {
-        return Err(Error::invalid(format!("The SQLite parameter '{key}' is not supported.")));
+        return Err(Error::invalid(format!("The SQLite parameter {} is not supported.", python::repr(&key))));
     }
     match path.strip_prefix('/') {
         Some("" | ":memory:") => Err(Error::invalid(
@@ -342,6 +343,9 @@ mod tests {
             ("sqlite://x.db", "three slashes"),
             ("sqlite:x.db", "'//'"),
             ("sqlite:///x.db?mode=ro", "'mode'"),
+            ("sqlite:///x.db?%0a%e2%80%a8=1", "not supported"),
+            ("mysql+\n://h", "not supported"),
+            ("sqlite+\n:h", "'//'"),
             ("postgresql:h", "'//'"),
             ("postgresql://u:secret@h:x/db", "port"),
             ("postgresql://u:x@secret@h/db", "%40"),

@@ -23,8 +23,9 @@ use apollo_compiler::ast::Document;
 use apollo_compiler::executable::Operation;
 use apollo_compiler::parser::Parser;
 use apollo_compiler::resolvers::Execution;
+use apollo_compiler::response::JsonMap;
 use apollo_compiler::validation::{DiagnosticList, Valid};
-use apollo_compiler::{ExecutableDocument, Name, Schema};
+use apollo_compiler::{ExecutableDocument, Name, Node, Schema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -32,6 +33,7 @@ use crate::api::body::Body;
 use crate::api::extract::check_content_type;
 use crate::api::reply;
 use crate::api::state::App;
+use crate::domain::validate::Limits;
 use crate::domain::{Error, Result};
 use resolve::Root;
 use suggest::did_you_mean;
@@ -46,8 +48,9 @@ static SCHEMA: LazyLock<Valid<Schema>> = LazyLock::new(|| {
 const MAX_TOKENS: usize = 100_000;
 const MAX_NESTING: usize = 200;
 
-#[derive(Deserialize)]
-struct Question {
+/// What is asked: the body of a request.
+#[derive(Debug, Deserialize)]
+pub struct Question {
     query: String,
     variables: Option<Map<String, Value>>,
     #[serde(rename = "operationName")]
@@ -55,7 +58,11 @@ struct Question {
 }
 
 impl Question {
-    fn read(body: &[u8]) -> Result<Self> {
+    /// Reads a body.
+    ///
+    /// # Errors
+    /// `INVALID_PARAMETER_VALUE` for one that is no question.
+    pub fn read(body: &[u8]) -> Result<Self> {
         serde_json::from_slice(body)
             .map_err(|e| Error::invalid(format!("The GraphQL request cannot be read: {e}")))
     }
@@ -81,10 +88,9 @@ impl Answer {
 pub async fn graphql(app: App, request: HttpRequest, body: Body) -> Result<HttpResponse> {
     check_content_type(&request)?;
     let question = body.read_json(&[], |_counts| Ok(()), Question::read).await?;
-    let document = parse(&question.query)?;
-    let answer = match limits::check(&document, &app.limits) {
-        Ok(()) => answer(app, request.query_string(), &document, &question).await,
-        Err(error) => Answer::refusal(vec![error]),
+    let answer = match Plan::of(&question, &app.limits)? {
+        Ok(plan) => answer(app, request.query_string(), &plan).await,
+        Err(errors) => Answer::refusal(errors),
     };
     Ok(reply::answer(answer, b"\n"))
 }
@@ -101,24 +107,44 @@ fn parse(query: &str) -> Result<Document> {
     Ok(document)
 }
 
-async fn answer(app: App, url_query: &str, document: &Document, question: &Question) -> Answer {
-    let document = match document.to_executable_validate(&SCHEMA) {
-        Ok(document) => document,
-        Err(e) => return Answer::refusal(messages(&e.errors)),
-    };
-    let operation = match choose(&document, question.operation_name.as_deref()) {
-        Ok(operation) => operation,
-        Err(error) => return Answer::refusal(vec![error]),
-    };
-    let given = question.variables.clone().unwrap_or_default();
-    let variables = match variables::coerce(&SCHEMA, operation, &given) {
-        Ok(variables) => variables,
-        Err(errors) => return Answer::refusal(errors),
-    };
-    let root = Root::new(app, operation.object_type().as_str(), url_query);
-    let execution = Execution::new(&SCHEMA, &document)
-        .operation(operation)
-        .coerced_variable_values(&variables)
+/// What is to be executed: a question within the limits that fits the schema.
+#[derive(Debug)]
+pub struct Plan {
+    document: Valid<ExecutableDocument>,
+    operation: Node<Operation>,
+    variables: Valid<JsonMap>,
+}
+
+impl Plan {
+    /// Makes the plan for a question, or says in the inner result what is wrong with its query or its variables.
+    ///
+    /// # Errors
+    /// `INVALID_PARAMETER_VALUE` for a query that is no GraphQL.
+    pub fn of(question: &Question, limits: &Limits) -> Result<std::result::Result<Self, Vec<String>>> {
+        let document = parse(&question.query)?;
+        Ok(Self::of_document(&document, question, limits))
+    }
+
+    fn of_document(
+        document: &Document,
+        question: &Question,
+        limits: &Limits,
+    ) -> std::result::Result<Self, Vec<String>> {
+        limits::check(document, limits).map_err(|error| vec![error])?;
+        let document = document.to_executable_validate(&SCHEMA).map_err(|e| messages(&e.errors))?;
+        let operation =
+            choose(&document, question.operation_name.as_deref()).map_err(|error| vec![error])?.clone();
+        let given = question.variables.clone().unwrap_or_default();
+        let variables = variables::coerce(&SCHEMA, &operation, &given)?;
+        Ok(Self { document, operation, variables })
+    }
+}
+
+async fn answer(app: App, url_query: &str, plan: &Plan) -> Answer {
+    let root = Root::new(app, plan.operation.object_type().as_str(), url_query);
+    let execution = Execution::new(&SCHEMA, &plan.document)
+        .operation(&plan.operation)
+        .coerced_variable_values(&plan.variables)
         .enable_schema_introspection(true);
     match execution.execute_async(&root).await {
         Ok(response) => {
@@ -136,7 +162,7 @@ fn own_words(message: &str) -> String {
     message.strip_prefix("resolver error: ").unwrap_or(message).to_owned()
 }
 
-fn choose<'a>(document: &'a ExecutableDocument, name: Option<&str>) -> Result<&'a Operation, String> {
+fn choose<'a>(document: &'a ExecutableDocument, name: Option<&str>) -> Result<&'a Node<Operation>, String> {
     let operations = &document.operations;
     match name.filter(|name| !name.is_empty()) {
         Some(name) => operations.get(Some(name)).map_err(|_e| format!("Unknown operation named '{name}'.")),
@@ -145,7 +171,6 @@ fn choose<'a>(document: &'a ExecutableDocument, name: Option<&str>) -> Result<&'
             .get(None)
             .map_err(|_e| "Must provide operation name if query contains multiple operations.".into()),
     }
-    .map(|operation| &**operation)
 }
 
 /// Words the errors of a query as graphql-core does: names in single quotes, and with a suggestion.
