@@ -6,9 +6,11 @@ from __future__ import annotations
 import contextlib
 import itertools
 import socket
+import sqlite3
 import threading
 import time
 
+import psutil
 import pytest
 from support.chaos import Chaos
 from support.load import Load, call, create_runs
@@ -227,6 +229,18 @@ def test_a_server_that_only_reads_now(start_server, target, postgres, new_databa
     assert max(pace(server.url, runs, 2)) < SOON
 
 
+def hang_up(server) -> None:
+    """Searches whose clients go away at once."""
+    for _ in range(20):
+        with socket.create_connection(("127.0.0.1", int(server.url.rpartition(":")[2]))) as client:
+            body = b'{"experiment_ids": ["1"]}'
+            client.sendall(
+                b"POST /api/2.0/mlflow/runs/search HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+                b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
+            )
+            time.sleep(0.05)
+
+
 def test_clients_that_hang_up_leave_nothing_behind(start_server, target, postgres, new_database):
     if target == "stock":
         pytest.skip("a claim about this server")
@@ -240,19 +254,42 @@ def test_clients_that_hang_up_leave_nothing_behind(start_server, target, postgre
         "SELECT r.* FROM runs_kept r, (SELECT pg_sleep(20)) s",
         database,
     )
-    for _ in range(20):
-        with socket.create_connection(("127.0.0.1", int(server.url.rpartition(":")[2]))) as client:
-            body = b'{"experiment_ids": ["1"]}'
-            client.sendall(
-                b"POST /api/2.0/mlflow/runs/search HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
-                b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
-            )
-            time.sleep(0.05)
+    hang_up(server)
     sleeping = f"SELECT count(*) FROM pg_stat_activity WHERE datname = '{database}' AND state = 'active'"
     assert wait_until(lambda: postgres.query(sleeping) == "0", 10), postgres.query(
         f"SELECT query FROM pg_stat_activity WHERE datname = '{database}'"
     )
     postgres.query("DROP VIEW runs; ALTER TABLE runs_kept RENAME TO runs", database)
+    assert max(pace(server.url, runs, 1)) < SOON
+
+
+def test_clients_that_hang_up_leave_nothing_behind_on_sqlite(start_server, target, new_database):
+    if target == "stock":
+        pytest.skip("a claim about this server")
+    uri = new_database("sqlite")
+    server = start_server(target, uri)
+    runs = create_runs(server.url, 2)
+    # A search that computes for minutes.
+    counting = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000000000) SELECT max(i) AS most FROM n"
+    with contextlib.closing(sqlite3.connect(uri.removeprefix("sqlite:///"), timeout=60)) as connection:
+        connection.executescript(
+            "PRAGMA legacy_alter_table = ON; ALTER TABLE runs RENAME TO runs_kept;"
+            f"CREATE VIEW runs AS SELECT r.* FROM runs_kept r, ({counting}) s WHERE s.most > 0"
+        )
+    process = psutil.Process(server.process.pid)
+
+    def computed() -> float:
+        before = process.cpu_times().user
+        time.sleep(0.5)
+        return process.cpu_times().user - before
+
+    body = {"experiment_ids": ["1"]}
+    with pytest.raises(TimeoutError):
+        call(server.url, "POST", "runs/search", body, timeout=1)
+    hang_up(server)
+    assert wait_until(lambda: computed() < 0.2, 20)
+    with contextlib.closing(sqlite3.connect(uri.removeprefix("sqlite:///"), timeout=60)) as connection:
+        connection.executescript("PRAGMA legacy_alter_table = ON; DROP VIEW runs; ALTER TABLE runs_kept RENAME TO runs")
     assert max(pace(server.url, runs, 1)) < SOON
 
 

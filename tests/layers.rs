@@ -25,6 +25,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("object_store", &["artifacts"]),
     ("reqwest", &["artifacts", "webhooks"]),
     ("ferroflow_libpq", &["store"]),
+    ("ferroflow_sqlite", &["store"]),
 ];
 
 /// Every file of `src` with its room.

@@ -112,7 +112,8 @@ fn is_name(written: &[u8], name: &str) -> bool {
     }
     // A letter takes six bytes at most.
     let is_short = written.len() <= 6 * name.len();
-    is_short && serde_json::from_slice::<String>(&[b"\"", written, b"\""].concat()).is_ok_and(|text| text == name)
+    is_short
+        && serde_json::from_slice::<String>(&[b"\"", written, b"\""].concat()).is_ok_and(|text| text == name)
 }
 
 /// Finds the next byte that says something of the structure.
@@ -152,7 +153,8 @@ mod tests {
 
     #[test]
     fn names_are_known_however_they_are_written() {
-        let text = br#"{"m\u0065trics": [1, 2], "\u006d\u0065trics": [3], "m\etrics": [4], "m\\u0065trics": [5]}"#;
+        let text =
+            br#"{"m\u0065trics": [1, 2], "\u006d\u0065trics": [3], "m\etrics": [4], "m\\u0065trics": [5]}"#;
         assert_eq!(Outline::of(text, &["metrics"]).counts, [3]);
     }
 

@@ -1,10 +1,13 @@
 //! A request's work on the database while it waits and runs: answered when it is done, ended when its client hangs up,
 //! put off when it meets a lock.
 
+use std::any::TypeId;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use ferroflow_libpq::Canceller;
+use ferroflow_sqlite::Ends;
 use tokio::sync::oneshot;
 use tracing::{Span, warn};
 
@@ -33,7 +36,19 @@ pub(super) struct Call<T, F> {
 }
 
 /// What ends the statement that a call has under way.
-type Running = Mutex<Option<Arc<Canceller>>>;
+#[derive(Default)]
+struct Running {
+    /// On PostgreSQL.
+    canceller: Mutex<Option<Arc<Canceller>>>,
+    /// On SQLite: that its client is gone.
+    is_gone: Arc<AtomicBool>,
+}
+
+impl Running {
+    fn lock(&self) -> MutexGuard<'_, Option<Arc<Canceller>>> {
+        self.canceller.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// Kept by a request while it waits. Dropped before its release, because the client hung up, it ends what runs.
 pub(super) struct Hold(Option<Arc<Running>>);
@@ -48,13 +63,14 @@ impl Hold {
 impl Drop for Hold {
     fn drop(&mut self) {
         let Some(running) = self.0.take() else { return };
-        if lock(&running).is_none() {
+        running.is_gone.store(true, Ordering::Relaxed);
+        if running.lock().is_none() {
             return;
         }
         // Asking the server takes a connection of its own. The lock keeps the thread from going on to other work, which
         // the question would then end instead.
         let end = move || {
-            if let Some(canceller) = lock(&running).as_ref() {
+            if let Some(canceller) = running.lock().as_ref() {
                 canceller.cancel();
             }
         };
@@ -64,21 +80,17 @@ impl Drop for Hold {
     }
 }
 
-fn lock(running: &Running) -> MutexGuard<'_, Option<Arc<Canceller>>> {
-    running.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl<T, F> Call<T, F> {
     /// Prepares `f`, the channel on which its caller waits, and what tells that the caller is gone.
     pub(super) fn new(kind: Kind, f: F) -> (Self, oneshot::Receiver<Result<T>>, Hold) {
         let (reply, receiver) = oneshot::channel();
-        let running = Arc::new(Mutex::new(None));
+        let running = Arc::<Running>::default();
         let hold = Hold((kind == Kind::Read).then(|| Arc::clone(&running)));
         (Self { kind, f, reply: Some(reply), span: Span::current(), running }, receiver, hold)
     }
 }
 
-impl<T: Send, F: Fn(&mut Conn) -> Result<T> + Send> Work for Call<T, F> {
+impl<T: Send, F: Fn(&mut Conn) -> Result<T> + Send + 'static> Work for Call<T, F> {
     fn run(&mut self, session: &mut Session) -> Progress {
         let _entered = self.span.enter();
         let begun = Instant::now();
@@ -86,9 +98,10 @@ impl<T: Send, F: Fn(&mut Conn) -> Result<T> + Send> Work for Call<T, F> {
             let result = match self.kind {
                 Kind::Write => session.write(&self.f),
                 Kind::Read => {
-                    *lock(&self.running) = session.conn().ok().and_then(|conn| conn.canceller());
+                    let _ends = Ends::when(&self.running.is_gone);
+                    *self.running.lock() = session.conn().ok().and_then(|conn| conn.canceller());
                     let result = session.read(&self.f);
-                    *lock(&self.running) = None;
+                    *self.running.lock() = None;
                     result
                 }
             };
@@ -117,5 +130,9 @@ impl<T: Send, F: Fn(&mut Conn) -> Result<T> + Send> Work for Call<T, F> {
 
     fn only_reads(&self) -> bool {
         self.kind == Kind::Read
+    }
+
+    fn sort(&self) -> TypeId {
+        TypeId::of::<F>()
     }
 }

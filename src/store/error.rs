@@ -191,6 +191,8 @@ fn of_sqlite(message: &str) -> Fault {
         Fault::Contention
     } else if message.contains("database or disk is full") {
         Fault::Full
+    } else if message == "interrupted" {
+        Fault::Ended
     } else {
         Fault::Other
     }

@@ -4,6 +4,7 @@
 //!
 //! On SQLite the writing thread does this for every kind of write (see `doors.rs`).
 
+use std::any::TypeId;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -318,7 +319,7 @@ struct Alone<W: Logged> {
     blocked: Blocked,
 }
 
-impl<W: Logged> Work for Alone<W> {
+impl<W: Logged + 'static> Work for Alone<W> {
     fn run(&mut self, session: &mut Session) -> Progress {
         let Some(waiting) = &self.waiting else { return Progress::Done };
         let verdict = write_alone(session, &waiting.work);
@@ -341,6 +342,10 @@ impl<W: Logged> Work for Alone<W> {
     fn is_wanted(&self) -> bool {
         // What is logged is written whether or not its client still waits.
         self.waiting.is_some()
+    }
+
+    fn sort(&self) -> TypeId {
+        TypeId::of::<W>()
     }
 }
 

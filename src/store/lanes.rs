@@ -1,10 +1,12 @@
 //! Which work the database threads take next. Work has a lane by what it costs: look-ups and writes go before scans, of
 //! which only some run at once, so that no number of searches makes a look-up wait for more than one thread to come free;
 //! what met a lock that somebody holds waits in a lane of its own. One scan, and one that waits for a lock, can always run.
+//! Within a lane the store's functions take turns.
 //!
 //! Threads with a connection are woken first. One that cannot connect while others can stands aside, so that a server that
 //! is allowed three connections works with three.
 
+use std::any::TypeId;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -49,6 +51,8 @@ pub(super) trait Work: Send {
     fn only_reads(&self) -> bool {
         false
     }
+    /// Returns of what sort it is: the store's functions are sorts.
+    fn sort(&self) -> TypeId;
 }
 
 type Boxed = Box<dyn Work>;
@@ -82,9 +86,46 @@ struct Inner {
     sizes: Sizes,
 }
 
+/// Work that waits in a lane. Its sorts take turns, so that hundreds of one keep one of another waiting for no more than
+/// their own turn.
+#[derive(Default)]
+struct Turns {
+    sorts: VecDeque<(TypeId, VecDeque<Boxed>)>,
+    count: usize,
+}
+
+impl Turns {
+    const fn len(&self) -> usize {
+        self.count
+    }
+
+    const fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    fn push(&mut self, work: Boxed) {
+        let sort = work.sort();
+        self.count += 1;
+        match self.sorts.iter_mut().find(|(known, _)| *known == sort) {
+            Some((_, queue)) => queue.push_back(work),
+            None => self.sorts.push_back((sort, VecDeque::from([work]))),
+        }
+    }
+
+    fn pop(&mut self) -> Option<Boxed> {
+        let (sort, mut queue) = self.sorts.pop_front()?;
+        let work = queue.pop_front();
+        if !queue.is_empty() {
+            self.sorts.push_back((sort, queue));
+        }
+        self.count -= usize::from(work.is_some());
+        work
+    }
+}
+
 #[derive(Default)]
 struct State {
-    waiting: [VecDeque<Boxed>; 3],
+    waiting: [Turns; 3],
     running: [usize; 3],
     /// Threads with a connection, and how many of them have nothing to do.
     connections: usize,
@@ -131,7 +172,7 @@ impl Lanes {
 
     /// Returns how much work waits.
     pub(super) fn len(&self) -> usize {
-        self.inner.lock().waiting.iter().map(VecDeque::len).sum()
+        self.inner.lock().waiting.iter().map(Turns::len).sum()
     }
 }
 
@@ -177,7 +218,7 @@ impl Inner {
         if queue.len() >= self.sizes.queue {
             return Err((Error::unavailable("The server is overloaded; try again."), work));
         }
-        queue.push_back(work);
+        queue.push(work);
         self.wake_one(&state);
         Ok(())
     }
@@ -217,7 +258,9 @@ impl Inner {
         let mut state = self.lock();
         *state.running_in(lane) -= 1;
         state.connections = state.connections + usize::from(has_connection) - usize::from(had_connection);
-        state.lane(Lane::Blocked).extend(blocked);
+        if let Some(work) = blocked {
+            state.lane(Lane::Blocked).push(work);
+        }
         if state.is_closed {
             self.connected.notify_all();
             self.unconnected.notify_all();
@@ -296,7 +339,7 @@ fn run(session: &mut Session, lane: Lane, mut work: Boxed) -> Option<Boxed> {
 }
 
 impl State {
-    fn lane(&mut self, lane: Lane) -> &mut VecDeque<Boxed> {
+    fn lane(&mut self, lane: Lane) -> &mut Turns {
         let [point, scan, blocked] = &mut self.waiting;
         match lane {
             Lane::Point => point,
@@ -323,8 +366,51 @@ impl State {
         let starving = limits.iter().find(|(lane, limit)| may_run(self, *lane, (*limit).min(1)));
         let (lane, _) =
             starving.or_else(|| limits.iter().find(|(lane, limit)| may_run(self, *lane, *limit)))?;
-        let work = self.lane(*lane).pop_front()?;
+        let work = self.lane(*lane).pop()?;
         *self.running_in(*lane) += 1;
         Some((*lane, work))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Work of a sort of its own for each `S`.
+    struct Named<const S: usize>;
+
+    impl<const S: usize> Work for Named<S> {
+        fn run(&mut self, _: &mut Session) -> Progress {
+            Progress::Done
+        }
+
+        fn refuse(self: Box<Self>, _: Error) {}
+
+        fn is_wanted(&self) -> bool {
+            true
+        }
+
+        fn sort(&self) -> TypeId {
+            TypeId::of::<Self>()
+        }
+    }
+
+    #[test]
+    fn sorts_take_turns() {
+        let mut turns = Turns::default();
+        for _ in 0..100 {
+            turns.push(Box::new(Named::<0>));
+        }
+        turns.push(Box::new(Named::<1>));
+        turns.push(Box::new(Named::<2>));
+        turns.push(Box::new(Named::<1>));
+        let mut sorts = Vec::new();
+        while let Some(work) = turns.pop() {
+            sorts.push(work.sort());
+        }
+        assert!(turns.is_empty());
+        let [zero, one, two] = [TypeId::of::<Named<0>>(), TypeId::of::<Named<1>>(), TypeId::of::<Named<2>>()];
+        assert_eq!(sorts.len(), 103);
+        assert_eq!(sorts.get(..6), Some(&[zero, one, two, zero, one, zero][..]));
     }
 }

@@ -60,6 +60,7 @@ pub(super) fn require_same(uri: &DatabaseUri, settings: &ConnSettings) -> Result
 /// # Errors
 /// `TEMPORARILY_UNAVAILABLE` if the file cannot be opened or is another one than it should be.
 pub(super) fn open(uri: &DatabaseUri, settings: &ConnSettings) -> Result<SqliteConnection> {
+    ferroflow_sqlite::install();
     // Opening makes a file where there is none.
     require_same(uri, settings)?;
     let mut conn = connect(uri, settings)?;
