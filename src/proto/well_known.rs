@@ -13,6 +13,8 @@ use serde_json::value::RawValue;
 use super::loose::{self, Json};
 
 const NANOS_PER_SECOND: f64 = 1e9;
+/// The seconds of the years 1 to 9999.
+const TIMES: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
 
 /// A moment, as in `2026-01-31T12:00:00.500Z`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, prost::Message)]
@@ -177,7 +179,9 @@ impl FromStr for Timestamp {
         let (time, zone) = text.split_at(zone);
         let (time, fraction) = time.split_once('.').unwrap_or((time, ""));
         let nanos = if fraction.is_empty() { 0 } else { read_fraction(fraction)? };
-        let seconds = read_seconds(time).ok_or(Malformed)? - read_zone(zone).ok_or(Malformed)?;
+        let (seconds, ahead) = (read_seconds(time).ok_or(Malformed)?, read_zone(zone).ok_or(Malformed)?);
+        let seconds =
+            seconds.checked_sub(ahead).filter(|seconds| TIMES.contains(seconds)).ok_or(Malformed)?;
         Ok(Self { seconds, nanos })
     }
 }
@@ -196,7 +200,7 @@ fn read_seconds(text: &str) -> Option<i64> {
     let mut clock = time.split(':');
     let hour = number(clock.next()?, 2, 0..=23)?;
     let minute = number(clock.next()?, 2, 0..=59)?;
-    let second = number(clock.next()?, 2, 0..=61)?;
+    let second = number(clock.next()?, 2, 0..=59)?;
     let days = days_of(year, month, day);
     let is_whole = parts.next().is_none() && clock.next().is_none() && date_of(days) == (year, month, day);
     is_whole.then_some(days * 86_400 + hour * 3600 + minute * 60 + second)
@@ -208,10 +212,11 @@ fn read_zone(text: &str) -> Option<i64> {
         return Some(0);
     }
     let (hours, minutes) = text.get(1..)?.split_once(':')?;
-    let offset = (hours.parse::<i64>().ok()? * 60 + minutes.parse::<i64>().ok()?) * 60;
+    let minutes = hours.parse::<i64>().ok()?.checked_mul(60)?.checked_add(minutes.parse().ok()?)?;
+    let offset = minutes.checked_mul(60)?;
     match text.as_bytes().first() {
         Some(b'+') => Some(offset),
-        Some(b'-') => Some(-offset),
+        Some(b'-') => offset.checked_neg(),
         _ => None,
     }
 }
@@ -253,12 +258,12 @@ impl FromStr for Duration {
     type Err = Malformed;
 
     fn from_str(text: &str) -> Result<Self, Malformed> {
-        const LIMIT_SECONDS: i64 = 315_576_000_000;
+        const LIMIT_SECONDS: u64 = 315_576_000_000;
         let number = text.strip_suffix('s').ok_or(Malformed)?;
         let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
         let seconds: i64 = whole.parse().map_err(|_e| Malformed)?;
         let nanos = if fraction.is_empty() { 0 } else { read_fraction(fraction)? };
-        if seconds.abs() > LIMIT_SECONDS {
+        if seconds.unsigned_abs() > LIMIT_SECONDS {
             return Err(Malformed);
         }
         Ok(Self { seconds, nanos: if whole.starts_with('-') { -nanos } else { nanos } })
@@ -267,7 +272,17 @@ impl FromStr for Duration {
 
 impl fmt::Display for FieldMask {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.paths.join(","))
+        for (i, path) in self.paths.iter().enumerate() {
+            f.write_str(if i == 0 { "" } else { "," })?;
+            let mut words = path.split('_');
+            f.write_str(words.next().unwrap_or_default())?;
+            for word in words {
+                let mut letters = word.chars();
+                letters.next().map_or(Ok(()), |c| write!(f, "{}", c.to_uppercase()))?;
+                f.write_str(letters.as_str())?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -344,6 +359,12 @@ mod tests {
             ("2024-01-01T00:00:00+02:00", Some("2023-12-31T22:00:00Z")),
             ("2024-02-29T23:59:59-01:30", Some("2024-03-01T01:29:59Z")),
             ("0001-01-01T00:00:00Z", Some("0001-01-01T00:00:00Z")),
+            ("2024-01-01T00:00:00-100:200", Some("2024-01-05T07:20:00Z")),
+            ("9999-12-31T23:59:59-01:00", None),
+            ("0001-01-01T00:00:00+01:00", None),
+            ("2024-01-01T00:00:00+9223372036854775807:00", None),
+            ("2024-01-01T00:00:00--9223372036854775808:00", None),
+            ("2024-01-01T00:00:60Z", None),
             ("2023-02-29T00:00:00Z", None),
             ("2024-01-01", None),
             ("bad", None),
@@ -365,6 +386,9 @@ mod tests {
             ("-0.5s", Some(("-0.500s", -500))),
             ("1.0000001s", Some(("1.000000100s", 1000))),
             ("0s", Some(("0s", 0))),
+            ("-315576000000.5s", Some(("-315576000000.500s", -315_576_000_000_500))),
+            ("315576000001s", None),
+            ("-9223372036854775808s", None),
             ("bad", None),
             ("1", None),
         ] {
@@ -380,6 +404,9 @@ mod tests {
         assert_eq!(read("assessmentName,feedback.value").unwrap(), ["assessment_name", "feedback.value"]);
         assert_eq!(read("").unwrap(), [""; 0]);
         assert_eq!(read("a_b"), Err(Malformed));
+        for text in ["", "assessmentName,feedback.value", "A,É,,aBC"] {
+            assert_eq!(text.parse::<FieldMask>().unwrap().to_string(), text);
+        }
     }
 
     #[test]

@@ -90,7 +90,7 @@ pub(super) fn log_metrics(
 /// Index of the runs: the primary key (see "Look-ups" in `statement.rs`).
 const PG_LOG_METRICS: &str = "\
 WITH target AS (
-  SELECT r.* FROM unnest(?) p (id) CROSS JOIN LATERAL (
+  SELECT r.* FROM unnest((SELECT ?)) p (id) CROSS JOIN LATERAL (
     SELECT run_uuid, lifecycle_stage FROM runs WHERE run_uuid BETWEEN p.id AND p.id ORDER BY run_uuid OFFSET 0
   ) r
 ),

@@ -305,7 +305,7 @@ type EdgeSql =
 /// The edges into and out of the runs of a list. See "Look-ups" in `statement.rs`.
 const PG_EDGES: &str = "SELECT e.input_uuid, e.source_id, e.destination_type, e.destination_id, e.step, \
     d.name, d.digest, d.dataset_source_type, d.dataset_source, d.dataset_schema, d.dataset_profile \
-    FROM unnest(?) p(id) CROSS JOIN LATERAL (\
+    FROM unnest((SELECT ?)) p(id) CROSS JOIN LATERAL (\
     (SELECT * FROM inputs WHERE destination_type = 'RUN' AND destination_id BETWEEN p.id AND p.id \
     ORDER BY destination_id) UNION ALL \
     (SELECT * FROM inputs WHERE source_type = 'RUN_INPUT' AND source_id BETWEEN p.id AND p.id \
@@ -358,7 +358,7 @@ fn load_edges(conn: &mut Conn, ids: &[&str]) -> Result<Vec<LoadedEdge>> {
 }
 
 /// See "Look-ups" in `statement.rs`.
-const PG_INPUT_TAGS: &str = "SELECT t.* FROM unnest(?) p(id) CROSS JOIN LATERAL (\
+const PG_INPUT_TAGS: &str = "SELECT t.* FROM unnest((SELECT ?)) p(id) CROSS JOIN LATERAL (\
     SELECT input_uuid, name, value FROM input_tags WHERE input_uuid BETWEEN p.id AND p.id OFFSET 0) t \
     ORDER BY t.input_uuid, t.name";
 

@@ -10,7 +10,9 @@
 //! those of a table that was empty or small when the statement was planned, or that holds other rows by now. So the texts
 //! leave no choice:
 //!
-//! - `unnest(?) p(id) CROSS JOIN LATERAL (… OFFSET 0)` goes through the list, and can be no other kind of join;
+//! - `unnest((SELECT ?)) p(id) CROSS JOIN LATERAL (… OFFSET 0)` goes through the list, and can be no other kind of join.
+//!   How long the list is PostgreSQL does not see: it would plan short ones, which are cheaper than what it takes a list
+//!   for, anew each time;
 //! - `id BETWEEN p.id AND p.id` is the equality, but is always taken for one row in two hundred, while `=` is taken for
 //!   all rows where one owner had them all when the table was analysed, and then any index is as good as another;
 //! - `same_pair!` can only be found by an index that begins with both columns, not by the one of `id`, in which a single

@@ -238,6 +238,10 @@ fn split_host(authority: &str) -> Result<(&str, &str)> {
 fn apply_query(params: &mut PostgresParams, query: &str) -> Result<()> {
     let (mut hosts, mut ports) = (Vec::new(), Vec::new());
     for (key, value) in form_urlencoded::parse(query.as_bytes()) {
+        // The connection string would end there.
+        if value.contains('\0') {
+            return Err(not_text());
+        }
         if key.is_empty() || !key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') {
             return Err(Error::invalid("The database URI has a parameter whose name is not one of libpq's."));
         }
@@ -266,8 +270,12 @@ fn decode(text: &str) -> Result<String> {
     let decoded = percent_decode_str(text).decode_utf8();
     match decoded {
         Ok(text) if !text.contains('\0') => Ok(text.into_owned()),
-        _ => Err(Error::invalid("The database URI has a percent-encoded part that is not UTF-8 text.")),
+        _ => Err(not_text()),
     }
+}
+
+fn not_text() -> Error {
+    Error::invalid("The database URI has a percent-encoded part that is not UTF-8 text.")
 }
 
 #[cfg(test)]
@@ -360,6 +368,8 @@ mod tests {
             ("postgresql://u:secret@h:70000/db", "port"),
             ("postgresql://u:secret@[::1/db", "']'"),
             ("postgresql://u:secret%00@h/db", "UTF-8"),
+            ("postgresql://u@h/db?password=secret%00", "UTF-8"),
+            ("postgresql://u@h/db?host=h%00", "UTF-8"),
             ("postgresql://h/db?a'b=1", "parameter"),
         ] {
             let message = DatabaseUri::parse(uri).unwrap_err().message;

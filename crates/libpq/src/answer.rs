@@ -48,7 +48,7 @@ impl Answer {
         use pq::ExecStatusType as Status;
         // SAFETY: the result is valid until drop.
         match unsafe { pq::PQresultStatus(self.0.as_ptr()) } {
-            Status::PGRES_COMMAND_OK | Status::PGRES_TUPLES_OK | Status::PGRES_SINGLE_TUPLE => None,
+            Status::PGRES_COMMAND_OK | Status::PGRES_TUPLES_OK | Status::PGRES_TUPLES_CHUNK => None,
             Status::PGRES_EMPTY_QUERY => {
                 Some(Problem { message: "an empty statement".into(), ..Problem::default() })
             }

@@ -172,8 +172,8 @@ impl Link {
         self.last().map(|_answer| ())
     }
 
-    /// Runs a prepared statement. [`Link::next_answer`] gives what it returns; one row at a time with `row_by_row`.
-    pub fn send_prepared(&mut self, name: &CStr, values: &[Value], row_by_row: bool) -> Outcome<()> {
+    /// Runs a prepared statement. [`Link::next_answer`] gives what it returns; some rows at a time with `in_parts`.
+    pub fn send_prepared(&mut self, name: &CStr, values: &[Value], in_parts: bool) -> Outcome<()> {
         let (pointers, lengths, formats) = flatten(values)?;
         // SAFETY: all pointers are valid through the call; the three lists have one element for each value.
         let sent = unsafe {
@@ -188,11 +188,11 @@ impl Link {
             )
         };
         self.sent(sent)?;
-        self.row_by_row(row_by_row)
+        self.read_in_parts(in_parts)
     }
 
     /// Runs a statement that is not prepared, in one message, so that a pooler cannot come between its parts.
-    pub fn send(&mut self, sql: &CStr, types: &[u32], values: &[Value], row_by_row: bool) -> Outcome<()> {
+    pub fn send(&mut self, sql: &CStr, types: &[u32], values: &[Value], in_parts: bool) -> Outcome<()> {
         let (pointers, lengths, formats) = flatten(values)?;
         // SAFETY: all pointers are valid through the call; the four lists have one element for each value.
         let sent = unsafe {
@@ -208,7 +208,7 @@ impl Link {
             )
         };
         self.sent(sent)?;
-        self.row_by_row(row_by_row)
+        self.read_in_parts(in_parts)
     }
 
     /// Returns the next part of what the statement under way returns; `None` when it has ended.
@@ -249,9 +249,9 @@ impl Link {
         Ok(last)
     }
 
-    fn row_by_row(&mut self, wanted: bool) -> Outcome<()> {
+    fn read_in_parts(&mut self, wanted: bool) -> Outcome<()> {
         // SAFETY: the connection is valid until drop.
-        if wanted && unsafe { pq::PQsetSingleRowMode(self.raw.as_ptr()) } != 1 {
+        if wanted && unsafe { pq::PQsetChunkedRowsMode(self.raw.as_ptr(), PART) } != 1 {
             return Err(Failure::Lost(self.message()));
         }
         Ok(())
@@ -333,6 +333,9 @@ impl Drop for Link {
 }
 
 const BINARY: c_int = 1;
+
+/// How many rows a part of an answer has.
+const PART: c_int = 256;
 
 fn c_string(text: &str) -> Outcome<CString> {
     CString::new(text).map_err(|_nul| refused("22021", "a statement holds a NUL character"))

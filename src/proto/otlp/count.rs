@@ -154,7 +154,10 @@ impl Counts {
                 && let Some(inner) = kind.of_field(key >> 3)
             {
                 self.add(inner, most)?;
-                self.walk(inner, field, depth + 1, most)?;
+                // A text is no message: what is in it must not end the counting.
+                if !matches!(inner, Kind::Text) {
+                    self.walk(inner, field, depth + 1, most)?;
+                }
             }
         }
         Ok(())
@@ -250,6 +253,14 @@ mod tests {
             assert_eq!(Counts::of_protobuf(body, &MANY).scopes, 0);
         }
         assert_eq!(Counts::of_protobuf(b"\x0b\x0a\x00\x0c\x0a\x00", &MANY).resources, 2);
+    }
+
+    #[test]
+    fn texts_do_not_end_the_counting() {
+        // Of a resource: an entity with a key `j`, which would be the beginning of a field.
+        let entity = b"\x0a\x07\x0a\x05\x1a\x03\x1a\x01j";
+        let counts = Counts::of_protobuf(&entity.repeat(2), &MANY);
+        assert_eq!((counts.resources, counts.values), (2, 4));
     }
 
     #[test]

@@ -24,7 +24,7 @@ use diesel::result::{ConnectionError, ConnectionResult, DatabaseErrorInformation
 use ferroflow_libpq::{Answer, Canceller, Failure, Link, Problem, Transaction};
 
 use super::conn::{ConnSettings, LockWait};
-use rows::{Rows, RowsOneByOne};
+use rows::{Rows, RowsInParts};
 
 /// How long the first statement may take. A pooler in session mode whose sessions are all taken keeps it waiting.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -37,9 +37,9 @@ const GRACE_MS: u64 = 5000;
 const DEFAULTS: &str = "connect_timeout=10 tcp_user_timeout=10000 keepalives_idle=10 keepalives_interval=3 \
                         keepalives_count=3 client_encoding=UTF8 fallback_application_name=ferroflow";
 
-/// Loads rows as they arrive, so that no more than one is held.
+/// Loads rows as they arrive, so that no more than some hundred are held.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct RowByRow;
+pub(super) struct InParts;
 
 /// A connection.
 pub struct PgConn {
@@ -190,7 +190,7 @@ impl PgConn {
     }
 
     /// Sends a statement; what it returns is read from the link.
-    fn send<T: QueryFragment<Pg> + QueryId>(&mut self, source: &T, row_by_row: bool) -> QueryResult<()> {
+    fn send<T: QueryFragment<Pg> + QueryId>(&mut self, source: &T, in_parts: bool) -> QueryResult<()> {
         let mut binds = RawBytesBindCollector::<Pg>::new();
         source.collect_binds(&mut binds, self, &Pg)?;
         let RawBytesBindCollector { metadata, binds, .. } = binds;
@@ -203,8 +203,8 @@ impl PgConn {
             _ => return Err(Error::QueryBuilderError("a statement of an unknown kind".into())),
         };
         match statement {
-            Prepared::Named(name) => wire.link.send_prepared(name, &binds, row_by_row),
-            Prepared::Unnamed { sql, types } => wire.link.send(sql, types, &binds, row_by_row),
+            Prepared::Named(name) => wire.link.send_prepared(name, &binds, in_parts),
+            Prepared::Unnamed { sql, types } => wire.link.send(sql, types, &binds, in_parts),
         }
         .map_err(failed)
     }
@@ -289,17 +289,17 @@ impl LoadConnection<DefaultLoadingMode> for PgConn {
     }
 }
 
-impl LoadConnection<RowByRow> for PgConn {
-    type Cursor<'conn, 'query> = RowsOneByOne<'conn>;
+impl LoadConnection<InParts> for PgConn {
+    type Cursor<'conn, 'query> = RowsInParts<'conn>;
     type Row<'conn, 'query> = rows::PgRow;
 
-    fn load<'conn, 'query, T>(&'conn mut self, source: T) -> QueryResult<RowsOneByOne<'conn>>
+    fn load<'conn, 'query, T>(&'conn mut self, source: T) -> QueryResult<RowsInParts<'conn>>
     where
         T: Query + QueryFragment<Pg> + QueryId + 'query,
         Pg: QueryMetadata<T::SqlType>,
     {
         self.send(&source, true)?;
-        Ok(RowsOneByOne::new(&mut self.wire.link))
+        Ok(RowsInParts::new(&mut self.wire.link))
     }
 }
 

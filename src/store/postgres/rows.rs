@@ -1,4 +1,4 @@
-//! What a statement returned, row by row, for diesel to read.
+//! What a statement returned, for diesel to read row by row.
 
 use std::num::NonZeroU32;
 use std::ops::Range;
@@ -47,28 +47,32 @@ impl Iterator for Rows {
 impl ExactSizeIterator for Rows {}
 
 /// The rows of an answer that is still arriving. Dropping it reads to the end.
-pub struct RowsOneByOne<'conn> {
+pub struct RowsInParts<'conn> {
     link: &'conn mut Link,
+    part: Rows,
     has_ended: bool,
 }
 
-impl<'conn> RowsOneByOne<'conn> {
-    pub(super) const fn new(link: &'conn mut Link) -> Self {
-        Self { link, has_ended: false }
+impl<'conn> RowsInParts<'conn> {
+    pub(super) fn new(link: &'conn mut Link) -> Self {
+        Self { link, part: Rows::new(None), has_ended: false }
     }
 }
 
-impl Iterator for RowsOneByOne<'_> {
+impl Iterator for RowsInParts<'_> {
     type Item = QueryResult<PgRow>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        while !self.has_ended {
+        loop {
+            if let Some(row) = self.part.next() {
+                return Some(row);
+            }
+            if self.has_ended {
+                return None;
+            }
             match self.link.next_answer() {
-                Ok(Some(answer)) if answer.rows() > 0 => {
-                    return Some(Ok(PgRow { answer: Rc::new(answer), row: 0 }));
-                }
                 // What says that there are no more rows has none.
-                Ok(Some(_)) => {}
+                Ok(Some(answer)) => self.part = Rows::new(Some(answer)),
                 Ok(None) => self.has_ended = true,
                 Err(e) => {
                     self.has_ended = true;
@@ -76,11 +80,10 @@ impl Iterator for RowsOneByOne<'_> {
                 }
             }
         }
-        None
     }
 }
 
-impl Drop for RowsOneByOne<'_> {
+impl Drop for RowsInParts<'_> {
     fn drop(&mut self) {
         while !self.has_ended {
             self.has_ended = !matches!(self.link.next_answer(), Ok(Some(_)));

@@ -117,15 +117,15 @@ fn connections_name_their_statements_differently() {
 }
 
 #[test]
-fn rows_can_be_read_one_by_one_and_left_unread() {
+fn rows_can_be_read_in_parts_and_left_unread() {
     let Some(mut conn) = open(Pooler::Auto) else { return };
     let binds = [Bind::BigInt(5000)];
     let numbers = || statement::<(BigInt, Text)>("SELECT n, n::text FROM generate_series(1, ?) n", &binds);
     let all: Vec<(i64, String)> =
-        numbers().load_iter::<_, super::RowByRow>(pg(&mut conn)).unwrap().map(Result::unwrap).collect();
+        numbers().load_iter::<_, super::InParts>(pg(&mut conn)).unwrap().map(Result::unwrap).collect();
     assert_eq!((all.len(), all[4999].clone()), (5000, (5000, "5000".to_owned())));
     let first: (i64, String) =
-        numbers().load_iter::<_, super::RowByRow>(pg(&mut conn)).unwrap().next().unwrap().unwrap();
+        numbers().load_iter::<_, super::InParts>(pg(&mut conn)).unwrap().next().unwrap().unwrap();
     assert_eq!(first.0, 1);
     let again: i32 = statement::<Integer>("SELECT 7", &[]).get_result(pg(&mut conn)).unwrap();
     assert_eq!(again, 7);

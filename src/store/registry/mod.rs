@@ -353,7 +353,7 @@ fn single(conn: &mut Conn, row: ModelRow) -> Result<RegisteredModel> {
 /// counted from 0. Indexes: `ferroflow_registered_model_tags`, by which SQLite has the tags in the order in which they
 /// were set, and the primary key of aliases, by which it has these sorted; PostgreSQL sorts both.
 const PG_TAGS_AND_ALIASES: &str = "SELECT p.place - 1, t.key, t.value, t.version \
-    FROM unnest(?) WITH ORDINALITY p(name, place) CROSS JOIN LATERAL (\
+    FROM unnest((SELECT ?)) WITH ORDINALITY p(name, place) CROSS JOIN LATERAL (\
     SELECT key, value, CAST(NULL AS INTEGER) AS version FROM registered_model_tags \
     WHERE workspace = 'default' AND name BETWEEN p.name AND p.name \
     UNION ALL SELECT alias, NULL, version FROM registered_model_aliases \

@@ -219,7 +219,7 @@ pub(super) const COLUMNS_OF: &str = version_rows!("");
 /// The newest version of each stage of each model of a list. Neither database may choose: LATERAL and CROSS JOIN keep
 /// them from reading every version there is.
 const PG_LATEST: &str = version_rows!(
-    "unnest(?) p(name) CROSS JOIN LATERAL (SELECT DISTINCT ON (current_stage) * FROM model_versions \
+    "unnest((SELECT ?)) p(name) CROSS JOIN LATERAL (SELECT DISTINCT ON (current_stage) * FROM model_versions \
      WHERE workspace = 'default' AND name = p.name AND current_stage != 'Deleted_Internal' \
      ORDER BY current_stage, version DESC) v ORDER BY v.name, v.version"
 );
@@ -235,7 +235,7 @@ const SQLITE_LATEST: &str = version_rows!(
 /// which they were set; PostgreSQL sorts them.
 const PG_TAGS: &str = concat!(
     "SELECT p.place - 1, t.key, t.value \
-     FROM unnest(?, ?) WITH ORDINALITY p(name, version, place) CROSS JOIN LATERAL (SELECT key, value \
+     FROM unnest((SELECT ?), (SELECT ?)) WITH ORDINALITY p(name, version, place) CROSS JOIN LATERAL (SELECT key, value \
      FROM model_version_tags WHERE workspace = 'default' AND ",
     same_pair!("name", "version", "p.name", "p.version"),
     " OFFSET 0) t ORDER BY p.place, t.key"

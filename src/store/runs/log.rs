@@ -100,7 +100,7 @@ struct Target {
 }
 
 /// Index: the primary key (see "Look-ups" in `statement.rs`).
-const PG_TARGETS: &str = "SELECT r.* FROM unnest(?) p(id) CROSS JOIN LATERAL (\
+const PG_TARGETS: &str = "SELECT r.* FROM unnest((SELECT ?)) p(id) CROSS JOIN LATERAL (\
     SELECT run_uuid, lifecycle_stage, experiment_id FROM runs WHERE run_uuid BETWEEN p.id AND p.id \
     ORDER BY run_uuid OFFSET 0) r";
 
@@ -201,7 +201,7 @@ fn load_params(conn: &mut Conn, batches: &[&NewBatch]) -> Result<Vec<(String, St
 
 /// The params with the keys and runs of a list. Index: the primary key (see "Look-ups" in `statement.rs`).
 const PG_PARAMS: &str = concat!(
-    "SELECT d.* FROM unnest(?, ?) p(key, id) CROSS JOIN LATERAL (SELECT run_uuid, key, value FROM params WHERE ",
+    "SELECT d.* FROM unnest((SELECT ?), (SELECT ?)) p(key, id) CROSS JOIN LATERAL (SELECT run_uuid, key, value FROM params WHERE ",
     same_pair!("key", "run_uuid", "p.key", "p.id"),
     " OFFSET 0) d"
 );

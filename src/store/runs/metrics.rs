@@ -16,7 +16,7 @@ use crate::domain::Result;
 use crate::domain::page::offset_token;
 use crate::store::Store;
 use crate::store::conn::Conn;
-use crate::store::postgres::RowByRow;
+use crate::store::postgres::InParts;
 use crate::store::statement::{Bind, statement};
 
 /// A value of a metric, as it was logged.
@@ -157,10 +157,10 @@ fn history(conn: &mut Conn, run_id: &str, key: &str, limit: usize, offset: usize
     let (limit, offset) = (Bind::BigInt(saturated(limit)), Bind::BigInt(saturated(offset)));
     let binds = [Bind::Text(run_id), Bind::Text(key), limit, offset];
     Ok(match conn {
-        // Row by row, as libpq would hold the whole answer in several times the memory of the points.
+        // In parts, as libpq would hold the whole answer in several times the memory of the points.
         Conn::Pg(c) => statement::<PointSql>(PG_HISTORY, &binds)
             .planned_anew()
-            .load_iter::<Point, RowByRow>(c)?
+            .load_iter::<Point, InParts>(c)?
             .collect::<QueryResult<_>>(),
         Conn::Sqlite(c) => statement::<PointSql>(SQLITE_HISTORY, &binds).load(c),
     }?)

@@ -195,7 +195,7 @@ fn metadata() -> AssumeNotNull<assessments::assessment_metadata> {
 
 /// Everything that was logged to the runs of a list as one statement: the run's place in the list counted from 0, then
 /// what it is, key and value. By the index whatever PostgreSQL believes: see "Look-ups" in `statement.rs`.
-const PG_DATA: &str = "SELECT p.place - 1, d.* FROM unnest(?) WITH ORDINALITY p(id, place) CROSS JOIN LATERAL (\
+const PG_DATA: &str = "SELECT p.place - 1, d.* FROM unnest((SELECT ?)) WITH ORDINALITY p(id, place) CROSS JOIN LATERAL (\
     SELECT 0, key, NULL::text, value, timestamp, step, is_nan FROM latest_metrics \
     WHERE run_uuid BETWEEN p.id AND p.id \
     UNION ALL SELECT 1, key, value, NULL, NULL, NULL, NULL FROM params WHERE run_uuid BETWEEN p.id AND p.id \

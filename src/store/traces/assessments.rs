@@ -313,7 +313,7 @@ macro_rules! assessments_of {
 /// The assessments of the traces of a list, each with the trace's place in the list counted from 0, the oldest first.
 const PG_OF_TRACES: &str = assessments_of!(
     "p.place - 1",
-    "unnest(?) WITH ORDINALITY p(id, place) CROSS JOIN LATERAL (SELECT * FROM assessments \
+    "unnest((SELECT ?)) WITH ORDINALITY p(id, place) CROSS JOIN LATERAL (SELECT * FROM assessments \
      WHERE trace_id BETWEEN p.id AND p.id OFFSET 0) a ORDER BY a.created_timestamp, a.assessment_id"
 );
 /// Of one moment SQLite has them in the order of their rows.

@@ -41,7 +41,7 @@ impl Store {
     }
 }
 
-const PG_SPANS: &str = "SELECT p.place - 1, s.content FROM unnest(?) WITH ORDINALITY p(id, place) CROSS JOIN LATERAL (\
+const PG_SPANS: &str = "SELECT p.place - 1, s.content FROM unnest((SELECT ?)) WITH ORDINALITY p(id, place) CROSS JOIN LATERAL (\
     SELECT content, parent_span_id, start_time_unix_nano FROM spans \
     WHERE trace_id BETWEEN p.id AND p.id AND content <> '' OFFSET 0) s \
     ORDER BY p.place, s.parent_span_id IS NOT NULL, s.start_time_unix_nano";

@@ -79,7 +79,7 @@ pub(super) const TRACE_COLUMNS: &str = trace_rows!("");
 
 /// The traces of a list, in its order.
 const PG_ROWS: &str = trace_rows!(
-    "unnest(?) WITH ORDINALITY p(id, place) CROSS JOIN LATERAL (SELECT * FROM trace_info \
+    "unnest((SELECT ?)) WITH ORDINALITY p(id, place) CROSS JOIN LATERAL (SELECT * FROM trace_info \
      WHERE request_id = p.id OFFSET 0) t ORDER BY p.place"
 );
 pub(super) const SQLITE_ROWS: &str =
@@ -87,7 +87,7 @@ pub(super) const SQLITE_ROWS: &str =
 
 /// The tags (0) and the metadata (1) of the traces of a list as one statement, each with the trace's place in the list
 /// counted from 0. See "Look-ups" in `statement.rs`.
-const PG_PAIRS: &str = "SELECT p.place - 1, d.* FROM unnest(?) WITH ORDINALITY p(id, place) CROSS JOIN LATERAL (\
+const PG_PAIRS: &str = "SELECT p.place - 1, d.* FROM unnest((SELECT ?)) WITH ORDINALITY p(id, place) CROSS JOIN LATERAL (\
     SELECT 0, key, value FROM trace_tags WHERE request_id BETWEEN p.id AND p.id \
     UNION ALL SELECT 1, key, value FROM trace_request_metadata WHERE request_id BETWEEN p.id AND p.id OFFSET 0) d";
 /// The same; a CROSS JOIN keeps SQLite from going through the whole table.

@@ -208,7 +208,7 @@ fn lock(conn: &mut Conn, traces: &mut [TraceWrite<'_>]) -> Result<()> {
 
 /// Indexes: the primary keys (see "Look-ups" in `statement.rs`).
 const PG_MARKS: &str = concat!(
-    "SELECT d.* FROM unnest(?) p(id) CROSS JOIN LATERAL (\
+    "SELECT d.* FROM unnest((SELECT ?)) p(id) CROSS JOIN LATERAL (\
      SELECT request_id, key, value FROM trace_request_metadata WHERE ",
     same_pair!("key", "request_id", "'mlflow.trace.infoFinalized'", "p.id"),
     " UNION ALL SELECT request_id, key, value FROM trace_tags WHERE ",
@@ -447,7 +447,7 @@ struct StoredNodes {
 }
 
 /// The content only of spans that count something.
-const PG_NODES: &str = "SELECT s.* FROM unnest(?) p(id) CROSS JOIN LATERAL (SELECT trace_id, span_id, parent_span_id, \
+const PG_NODES: &str = "SELECT s.* FROM unnest((SELECT ?)) p(id) CROSS JOIN LATERAL (SELECT trace_id, span_id, parent_span_id, \
     CASE WHEN content LIKE '%\"mlflow.chat.tokenUsage\"%' OR content LIKE '%\"mlflow.llm.cost\"%' THEN content END \
     FROM spans WHERE trace_id BETWEEN p.id AND p.id AND content <> '' OFFSET 0) s";
 pub(super) const SQLITE_NODES: &str = "SELECT s.trace_id, s.span_id, s.parent_span_id, \
