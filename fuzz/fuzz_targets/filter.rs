@@ -21,11 +21,11 @@ use ferroflow::search::{
 use ferroflow_fuzz::{is_refusal, within};
 use libfuzzer_sys::fuzz_target;
 
-/// Reads `text` within the memory that it accounts for; returns what `count` finds in a query, which is no more than a
-/// statement can hold.
+/// Reads `text` within the memory that it accounts for, beside tables that are made for the first one; returns what `count`
+/// finds in a query, which is no more than a statement can hold.
 #[track_caller]
 fn read<Q>(text: &str, parse: impl FnOnce() -> Result<Q>, count: impl FnOnce(&Q) -> usize) -> Option<Q> {
-    match within(16 * 1024 + 400 * text.len(), parse) {
+    match within(64 * 1024 + 400 * text.len(), parse) {
         Ok(query) => {
             let count = count(&query);
             // What makes an order unique may come on top.
