@@ -173,10 +173,14 @@ impl Session {
     /// `TEMPORARILY_UNAVAILABLE` when the database cannot be reached.
     pub(super) fn conn(&mut self) -> Result<&mut Conn> {
         let doubt = self.shared.doubt.load(Ordering::Relaxed);
-        let open = self
-            .open
-            .take()
-            .and_then(|mut open| open.is_usable(doubt, &self.shared.settings).then_some(open));
+        let open = self.open.take().and_then(|mut open| {
+            let is_usable = open.is_usable(doubt, &self.shared.settings);
+            if !is_usable && !open.is_too_old(&self.shared.settings) {
+                // What has forgotten this connection may have forgotten the others.
+                self.shared.doubt.fetch_add(1, Ordering::Relaxed);
+            }
+            is_usable.then_some(open)
+        });
         let now = Instant::now();
         let mut open = if let Some(open) = open {
             open
@@ -280,9 +284,14 @@ const IDLE: Duration = Duration::from_secs(5);
 const PROBE_PATIENCE: Duration = Duration::from_millis(1500);
 
 impl Open {
+    /// Says whether the connection is to be replaced for its age.
+    fn is_too_old(&self, settings: &ConnSettings) -> bool {
+        settings.recycle.is_some_and(|age| self.since.elapsed() > age)
+    }
+
     /// Says whether the connection can be worked with.
     fn is_usable(&mut self, doubt: u64, settings: &ConnSettings) -> bool {
-        if settings.recycle.is_some_and(|age| self.since.elapsed() > age) {
+        if self.is_too_old(settings) {
             return false;
         }
         if self.doubt == doubt && self.used.elapsed() < IDLE {
