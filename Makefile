@@ -1,6 +1,6 @@
 # The ways to run, test and measure Ferroflow. Each target installs what it misses; big things are kept in
 # $FERROFLOW_CACHE (default ~/.cache/ferroflow), outside the clone.
-.PHONY: help run ui test test-unit test-compat test-differential test-browser test-large test-clouds test-garage demo lint bench bench-artifacts bench-client bench-growth bench-mixed soak
+.PHONY: help run ui test test-unit test-compat test-differential test-browser test-large test-clouds test-garage demo lint bench bench-artifacts bench-client bench-growth bench-mixed soak fuzz
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -60,3 +60,6 @@ bench-mixed: ## two replicas under mixed work, watched (ARGS='--minutes 60 --out
 
 soak: ## write, kill, and check every acknowledged write (ARGS='--minutes 60')
 	@scripts/soak.sh $(ARGS)
+
+fuzz: ## try the parsers of foreign bytes, 10 seconds each (ARGS='--seconds 600 otlp')
+	@scripts/fuzz.sh $(ARGS)

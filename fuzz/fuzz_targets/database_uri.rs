@@ -40,7 +40,7 @@ fn hides(uri: &str) {
 }
 
 fn read(text: &str) -> Option<DatabaseUri> {
-    match within(8192 + 64 * text.len(), || DatabaseUri::parse(text)) {
+    match within(8192 + 128 * text.len(), || DatabaseUri::parse(text)) {
         Ok(uri) => {
             let conninfo = uri.conninfo();
             assert!(!conninfo.contains('\0'), "{text:?} became {conninfo:?}");
