@@ -59,5 +59,5 @@ for target in "${targets[@]}"; do
     input=$(sed -n 's/.*Test unit written to //p' "$log" | tail -n 1)
     die "$target: see ${input:-$log}"
   fi
-  grep -E '^(Done|stat::number_of_executed_units|stat::peak_rss_mb)|#[0-9]+\s+DONE' "$log"
+  grep -E '^(#[0-9]+\s+DONE|stat::peak_rss_mb)' "$log"
 done

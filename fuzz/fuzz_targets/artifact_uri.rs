@@ -99,7 +99,12 @@ fn open(artifacts: &Artifacts, text: &str) {
 fn field(folder: &Folder, name: &str) -> String {
     let shown = format!("{folder:?}");
     let (_, rest) = shown.split_once(&format!("{name}\"")).expect("a folder has it");
-    rest.split('"').next().unwrap_or_default().to_owned()
+    let (mut text, mut rest) = (String::new(), rest.chars());
+    while let Some(c) = rest.next().filter(|c| *c != '"') {
+        // A quote or a backslash; how other characters are written does not matter here.
+        text.extend(if c == '\\' { rest.next() } else { Some(c) });
+    }
+    text
 }
 
 /// Sources of model versions.
