@@ -156,7 +156,7 @@ def test_postgres_restarts_under_load(start_server, target, how):
 def test_failover_loses_nothing_acknowledged(start_server, target, how):
     """A standby that confirmed every commit takes over behind the same address."""
     if target == "stock":
-        pytest.skip("stock waits for a silent server for ever")
+        pytest.skip("a promise of ours")
     primary = Cluster.start()
     clusters = [primary]
     proxy = Chaos(primary.url())
