@@ -14,7 +14,7 @@ use diesel::sql_types::{Integer, Text};
 use tracing::{debug, warn};
 
 use super::conn::{Conn, ConnSettings, unreachable_db};
-use super::error::is_retryable;
+use super::error::{Fault, fault, is_retryable};
 use super::uri::DatabaseUri;
 use crate::domain::{Error, Result};
 
@@ -70,7 +70,8 @@ pub(super) fn open(uri: &DatabaseUri, settings: &ConnSettings) -> Result<SqliteC
         Ok(_) => {}
         Err(error) => {
             let error = Error::from(error);
-            if is_retryable(&error) {
+            // Neither a lock nor a client that hung up says anything of the file.
+            if is_retryable(&error) || fault(&error) == Some(Fault::Ended) {
                 return Err(error);
             }
             // It keeps a lock on what it could not read.

@@ -172,7 +172,8 @@ impl MetricQuery {
     /// Reads a request, in the order in which stock finds mistakes.
     ///
     /// Upstream: `_query_trace_metrics`, `validate_query_trace_metrics_params`. Differs: percentiles that are missing
-    /// or out of range are refused with `INVALID_PARAMETER_VALUE`, not with a 500, and so are more than [`MAX_CLAUSES`] filters.
+    /// or out of range are refused with `INVALID_PARAMETER_VALUE`, not with a 500, and so are more than [`MAX_CLAUSES`]
+    /// filters.
     ///
     /// # Errors
     /// `INVALID_PARAMETER_VALUE` for a metric, aggregation, dimension, filter or experiment id that there is not.
