@@ -2,6 +2,7 @@
 //! or does not read at all (a full pipe, a stopped terminal) holds no request up. What does not fit in the meantime is
 //! lost and counted, which the log says as soon as it can be written again.
 
+use std::cell::Cell;
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -14,6 +15,12 @@ use tracing_subscriber::fmt::MakeWriter;
 const MOST_WAITING: usize = 4 * 1024 * 1024;
 /// How long the end of the process waits for the rest to be read.
 const FAREWELL: Duration = Duration::from_secs(1);
+
+thread_local! {
+    /// Whether this thread tells of lost lines, for which there is always room: a report that was lost itself would not
+    /// be repeated.
+    static IS_REPORTING: Cell<bool> = const { Cell::new(false) };
+}
 
 /// Takes lines without ever waiting for their reader.
 #[derive(Debug, Clone)]
@@ -66,7 +73,7 @@ impl Shared {
 
     fn push(&self, line: &[u8]) {
         let mut state = self.lock();
-        if state.waiting.len() + line.len() > MOST_WAITING {
+        if state.waiting.len() + line.len() > MOST_WAITING && !IS_REPORTING.get() {
             self.lost.inc();
             return;
         }
@@ -77,6 +84,7 @@ impl Shared {
 
     fn write_all_to(&self, mut out: impl Write, say: impl Fn(u64)) {
         let (mut taken, mut said) = (Vec::new(), 0);
+        IS_REPORTING.set(true);
         loop {
             let is_empty = |state: &mut State| state.waiting.is_empty();
             let mut state =
@@ -121,7 +129,7 @@ impl<'a> MakeWriter<'a> for Lines {
 #[cfg(test)]
 mod tests {
     use std::io::{BufRead as _, BufReader};
-    use std::sync::mpsc;
+    use std::sync::{OnceLock, mpsc};
 
     use super::*;
 
@@ -159,5 +167,27 @@ mod tests {
         assert_eq!(said.recv().unwrap(), lost.get());
         lines.settle();
         assert!(!reading.is_finished());
+    }
+
+    #[test]
+    fn what_was_lost_is_told_although_others_leave_no_room_for_it() {
+        let (reader, writer) = io::pipe().unwrap();
+        let line = format!("{}\n", "x".repeat(64 * 1024 - 1));
+        let fill = move |lines: &Lines| {
+            for _ in 0..3 * MOST_WAITING / line.len() {
+                lines.0.push(line.as_bytes());
+            }
+        };
+        let place = Arc::new(OnceLock::<Lines>::new());
+        let (of_report, others) = (Arc::clone(&place), fill.clone());
+        let report = move |_| {
+            let lines = of_report.wait();
+            thread::scope(|scope| drop(scope.spawn(|| others(lines))));
+            lines.0.push(b"lines were lost\n");
+        };
+        let lines = place.get_or_init(|| Lines::start(writer, counter(), report).unwrap());
+        fill(lines);
+        let mut read = BufReader::new(reader).lines().take(1_000);
+        assert!(read.any(|line| line.unwrap() == "lines were lost"));
     }
 }
