@@ -124,6 +124,8 @@ class Course:
         self.get(f"registered-models/get?name={path}")
         self.get(f"registered-models/alias?name={path}&alias=a")
         self.get(f"model-versions/get?name={path}&version={version}")
+        if self.has_grown:
+            self.get("model-versions/get?name=owner1&version=1")
         self.get(f"logged-models/{self.model}")
         self.send("PATCH", f"logged-models/{self.model}/tags", {"tags": [{"key": "k", "value": "v"}]})
         self.post("logged-models/search", {"experiment_ids": [self.experiment], "max_results": 5})
@@ -203,7 +205,7 @@ INSERT INTO trace_info (request_id, experiment_id, timestamp_ms, status, db_payl
 INSERT INTO registered_models (workspace, name, creation_time, last_updated_time) SELECT 'default', {owner}, i, i FROM generate_series(1, {owners}) i;
 INSERT INTO experiments (experiment_id, name, lifecycle_stage, workspace, creation_time) SELECT nextval('experiments_experiment_id_seq'), {owner}, 'active', 'default', i FROM generate_series(1, {owners}) i;
 CREATE TEMP TABLE has AS SELECT {owner} AS owner, j FROM generate_series(1, {owners}) i, generate_series(1, {each}) j;
-INSERT INTO params (run_uuid, key, value) SELECT owner, 'key' || j, 'v' FROM has;
+INSERT INTO params (run_uuid, key, value) SELECT owner, 'p' || j - 1, 'v' FROM has;
 INSERT INTO tags (run_uuid, key, value) SELECT owner, 'key' || j, 'v' FROM has;
 INSERT INTO latest_metrics (run_uuid, key, value, timestamp, step, is_nan) SELECT owner, 'key' || j, 1, j, j, false FROM has;
 INSERT INTO metrics (run_uuid, key, value, timestamp, step, is_nan) SELECT owner, 'm0', 1, j, j, false FROM has WHERE owner <> 'owner1';
@@ -216,6 +218,8 @@ INSERT INTO logged_model_metrics (model_id, metric_name, metric_timestamp_ms, me
   SELECT owner, 'key' || j, j, j, 1, {experiment}, owner FROM has;
 INSERT INTO trace_tags (request_id, key, value) SELECT owner, 'key' || j, 'v' FROM has;
 INSERT INTO trace_request_metadata (request_id, key, value) SELECT owner, 'key' || j, 'v' FROM has;
+INSERT INTO trace_tags (request_id, key, value) SELECT owner, 'mlflow.trace.spansLocation', 'TRACKING_STORE' FROM has WHERE j = 1;
+INSERT INTO trace_request_metadata (request_id, key, value) SELECT owner, 'mlflow.trace.infoFinalized', 'true' FROM has WHERE j = 1;
 INSERT INTO spans (trace_id, experiment_id, span_id, status, start_time_unix_nano, content) SELECT owner, {experiment}, 'span' || j, 'OK', j, '{{}}' FROM has;
 INSERT INTO assessments (assessment_id, trace_id, experiment_id, trace_timestamp_ms, name, assessment_type, value, created_timestamp, last_updated_timestamp, source_type, valid)
   SELECT owner || '/' || j, owner, {experiment}, j, 'a', 'feedback', '1', j, j, 'HUMAN', true FROM has;

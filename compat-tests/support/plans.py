@@ -82,9 +82,11 @@ def _walk(statement: str, node: dict) -> Iterator[Scan]:
     """Goes through a plan; the pages of a bitmap are among those of the scan above it."""
     if "Relation Name" in node and node["Node Type"] != "ModifyTable":
         loops = node["Actual Loops"]
+        # A bitmap may come of more than one.
+        indexes = [child["Index Name"] for child in [node, *node.get("Plans", [])] if "Index Name" in child]
         in_vain = node.get("Rows Removed by Filter", 0) + node.get("Rows Removed by Index Recheck", 0)
         yield Scan(
-            statement, node["Node Type"], node["Relation Name"], node.get("Index Name"),
+            statement, node["Node Type"], node["Relation Name"], " and ".join(indexes) or None,
             loops, round(node["Actual Rows"] * loops), round(in_vain * loops),
             node.get("Shared Hit Blocks", 0) + node.get("Shared Read Blocks", 0),
         )  # fmt: skip

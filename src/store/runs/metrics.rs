@@ -167,7 +167,7 @@ fn history(conn: &mut Conn, run_id: &str, key: &str, limit: usize, offset: usize
 }
 
 const PG_HISTORY: &str = concat!(
-    "SELECT m.* FROM (SELECT ?::text AS id, ?::text AS key) asked CROSS JOIN LATERAL ",
+    "SELECT m.* FROM (SELECT ?::text AS id, ?::text AS key OFFSET 0) asked CROSS JOIN LATERAL ",
     points!("asked.id", "asked.key", ""),
     " ORDER BY timestamp, step, value, is_nan LIMIT ? OFFSET ?"
 );

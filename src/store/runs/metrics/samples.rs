@@ -216,11 +216,13 @@ fn blocks_by_run(mut rows: Vec<(i64, i64, i64, i64)>) -> Vec<(usize, Vec<StepBlo
 }
 
 fn points_at_steps(conn: &mut Conn, run_id: &str, key: &str, steps: &[i64]) -> QueryResult<Vec<Point>> {
-    const PG: &str = concat!(
-        "SELECT m.* FROM (SELECT ?::text AS id, ?::text AS key, ?::bigint[] AS steps) asked CROSS JOIN LATERAL ",
-        points!("asked.id", "asked.key", " AND step = ANY(steps)"),
-        " ORDER BY m.step, m.timestamp, m.value, m.is_nan"
-    );
+    // Not `points!`: only behind equalities is each step looked up, and not the whole history gone through for each.
+    const PG: &str = "SELECT m.* FROM (SELECT ?::text AS id, ?::text AS key OFFSET 0) asked \
+                      CROSS JOIN unnest(?) wanted(step) CROSS JOIN LATERAL (\
+                      SELECT value, timestamp, step, is_nan FROM metrics \
+                      WHERE run_uuid = asked.id AND key = asked.key AND step BETWEEN wanted.step AND wanted.step \
+                      AND (run_uuid, key, step) >= (asked.id, asked.key, wanted.step) \
+                      ORDER BY run_uuid, key, step OFFSET 0) m ORDER BY m.step, m.timestamp, m.value, m.is_nan";
     const SQLITE: &str = "SELECT value, timestamp, step, is_nan FROM metrics \
                           INDEXED BY index_metrics_run_uuid_key_step WHERE run_uuid = ? AND key = ? \
                           AND step IN (SELECT value FROM json_each(?)) ORDER BY step, timestamp, value, is_nan";
@@ -247,7 +249,7 @@ fn points_at_places(
     const PG: &str = concat!(
         "SELECT value, timestamp, step, is_nan FROM (SELECT m.*, \
          row_number() OVER (ORDER BY step, timestamp, value, is_nan) AS place \
-         FROM (SELECT ?::text AS id, ?::text AS key, ?::bigint AS low, ?::bigint AS high) asked CROSS JOIN LATERAL ",
+         FROM (SELECT ?::text AS id, ?::text AS key, ?::bigint AS low, ?::bigint AS high OFFSET 0) asked CROSS JOIN LATERAL ",
         points!("asked.id", "asked.key", " AND step BETWEEN low AND high"),
         ") ordered WHERE place = ANY(?) ORDER BY place"
     );
