@@ -13,6 +13,8 @@ use tracing_subscriber::fmt::MakeWriter;
 
 /// How many bytes may wait. Too low and short stalls cost lines; as many again may be on their way out.
 const MOST_WAITING: usize = 4 * 1024 * 1024;
+/// How long lines are gathered before they are written. Waking the thread for each costs more than the line.
+const GATHERING: Duration = Duration::from_millis(2);
 /// How long the end of the process waits for the rest to be read.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -36,7 +38,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     waiting: Vec<u8>,
-    /// Whether the thread has taken something that it has not written yet.
+    /// Whether the thread is awake: it will look for more before it sleeps.
     is_writing: bool,
 }
 
@@ -78,8 +80,11 @@ impl Shared {
             return;
         }
         state.waiting.extend_from_slice(line);
+        let is_asleep = !state.is_writing;
         drop(state);
-        self.changed.notify_all();
+        if is_asleep {
+            self.changed.notify_all();
+        }
     }
 
     fn write_all_to(&self, mut out: impl Write, say: impl Fn(u64)) {
@@ -90,8 +95,9 @@ impl Shared {
             let mut state =
                 self.changed.wait_while(self.lock(), is_empty).unwrap_or_else(PoisonError::into_inner);
             state.is_writing = true;
-            std::mem::swap(&mut taken, &mut state.waiting);
             drop(state);
+            thread::sleep(GATHERING);
+            std::mem::swap(&mut taken, &mut self.lock().waiting);
             // Nobody could be told that nobody reads any more.
             let is_read = out.write_all(&taken).and_then(|()| out.flush()).is_ok();
             taken.clear();
