@@ -89,7 +89,7 @@ where
         let mut response = answer.await?;
         let unwritten = response.response_mut().extensions_mut().remove::<Unwritten>();
         match unwritten {
-            Some(unwritten) => Ok(finish(&app, response, unwritten).await),
+            Some(unwritten) => Ok(Box::pin(finish(&app, response, unwritten)).await),
             None => Ok(response),
         }
     }

@@ -14,7 +14,7 @@ use actix_web::body::BoxBody;
 use actix_web::dev::{Payload, Service, ServiceRequest, ServiceResponse};
 use actix_web::error::PayloadError;
 use actix_web::web::Bytes;
-use futures_util::Stream;
+use futures_util::{FutureExt as _, Stream};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// The fewest bytes in a second that are not too few.
@@ -32,11 +32,7 @@ where
     watch(&mut request, patience);
     // There is no connection in tests.
     let turn = request.conn_data::<Turn>().map(Turn::begin);
-    let answer = service.call(request);
-    async move {
-        let _turn = turn;
-        answer.await
-    }
+    service.call(request).inspect(move |_answer| drop(turn))
 }
 
 /// Watches over the body of a request.
