@@ -31,7 +31,12 @@ impl fmt::Display for Problem {
 
 /// Rows in the binary format, or what became of a command.
 #[derive(Debug)]
-pub struct Answer(NonNull<pq::PGresult>);
+pub struct Answer {
+    raw: NonNull<pq::PGresult>,
+    /// Kept here since they are asked for with every value.
+    rows: c_int,
+    columns: c_int,
+}
 
 // SAFETY: a result is not changed after it was made; libpq allows it to be read from any thread.
 unsafe impl Send for Answer {}
@@ -39,15 +44,17 @@ unsafe impl Send for Answer {}
 unsafe impl Sync for Answer {}
 
 impl Answer {
-    pub(crate) const fn new(raw: NonNull<pq::PGresult>) -> Self {
-        Self(raw)
+    pub(crate) fn new(raw: NonNull<pq::PGresult>) -> Self {
+        // SAFETY: the result is valid until drop.
+        let (rows, columns) = unsafe { (pq::PQntuples(raw.as_ptr()), pq::PQnfields(raw.as_ptr())) };
+        Self { raw, rows, columns }
     }
 
     /// Returns the error, if it is one.
     pub(crate) fn problem(&self) -> Option<Problem> {
         use pq::ExecStatusType as Status;
         // SAFETY: the result is valid until drop.
-        match unsafe { pq::PQresultStatus(self.0.as_ptr()) } {
+        match unsafe { pq::PQresultStatus(self.raw.as_ptr()) } {
             Status::PGRES_COMMAND_OK | Status::PGRES_TUPLES_OK | Status::PGRES_TUPLES_CHUNK => None,
             Status::PGRES_EMPTY_QUERY => {
                 Some(Problem { message: "an empty statement".into(), ..Problem::default() })
@@ -65,45 +72,43 @@ impl Answer {
 
     fn field(&self, field: u8) -> Option<String> {
         // SAFETY: the result is valid until drop.
-        text(unsafe { pq::PQresultErrorField(self.0.as_ptr(), c_int::from(field)) })
+        text(unsafe { pq::PQresultErrorField(self.raw.as_ptr(), c_int::from(field)) })
     }
 
     fn words(&self) -> String {
         // SAFETY: the result is valid until drop.
-        text(unsafe { pq::PQresultErrorMessage(self.0.as_ptr()) }).unwrap_or_default()
+        text(unsafe { pq::PQresultErrorMessage(self.raw.as_ptr()) }).unwrap_or_default()
     }
 
     /// Returns the tag of the command, such as `COMMIT` or `INSERT 0 3`.
     pub fn tag(&self) -> &str {
         // SAFETY: the result is valid until drop, and so is the text in it.
-        let tag = unsafe { CStr::from_ptr(pq::PQcmdStatus(self.0.as_ptr())) };
+        let tag = unsafe { CStr::from_ptr(pq::PQcmdStatus(self.raw.as_ptr())) };
         tag.to_str().unwrap_or_default()
     }
 
     /// Returns how many rows the command changed, or returned.
     pub fn affected(&self) -> usize {
         // SAFETY: the result is valid until drop, and so is the text in it.
-        let count = unsafe { CStr::from_ptr(pq::PQcmdTuples(self.0.as_ptr())) };
+        let count = unsafe { CStr::from_ptr(pq::PQcmdTuples(self.raw.as_ptr())) };
         count.to_str().ok().and_then(|count| count.parse().ok()).unwrap_or(0)
     }
 
     /// Returns how many rows there are.
     pub fn rows(&self) -> usize {
-        // SAFETY: the result is valid until drop.
-        usize::try_from(unsafe { pq::PQntuples(self.0.as_ptr()) }).unwrap_or(0)
+        usize::try_from(self.rows).unwrap_or(0)
     }
 
     /// Returns how many columns there are.
     pub fn columns(&self) -> usize {
-        // SAFETY: the result is valid until drop.
-        usize::try_from(unsafe { pq::PQnfields(self.0.as_ptr()) }).unwrap_or(0)
+        usize::try_from(self.columns).unwrap_or(0)
     }
 
     /// Returns the name of a column.
     pub fn column_name(&self, column: usize) -> Option<&str> {
         let column = self.column(column)?;
         // SAFETY: the result is valid until drop, and so is the text in it; the column exists.
-        let name = unsafe { pq::PQfname(self.0.as_ptr(), column) };
+        let name = unsafe { pq::PQfname(self.raw.as_ptr(), column) };
         // SAFETY: as above.
         (!name.is_null()).then(|| unsafe { CStr::from_ptr(name) })?.to_str().ok()
     }
@@ -111,33 +116,33 @@ impl Answer {
     /// Returns the type of a column, as its number in the server's catalogue.
     pub fn column_type(&self, column: usize) -> u32 {
         // SAFETY: the result is valid until drop; the column exists.
-        self.column(column).map_or(0, |column| unsafe { pq::PQftype(self.0.as_ptr(), column) })
+        self.column(column).map_or(0, |column| unsafe { pq::PQftype(self.raw.as_ptr(), column) })
     }
 
     /// Returns the bytes of a value; `None` for NULL, and where there is none.
     pub fn value(&self, row: usize, column: usize) -> Option<&[u8]> {
         let column = self.column(column)?;
-        let row = c_int::try_from(row).ok().filter(|_| row < self.rows())?;
+        let row = c_int::try_from(row).ok().filter(|row| *row < self.rows)?;
         // SAFETY: the result is valid until drop, and so are the bytes in it; row and column exist.
         unsafe {
-            if pq::PQgetisnull(self.0.as_ptr(), row, column) != 0 {
+            if pq::PQgetisnull(self.raw.as_ptr(), row, column) != 0 {
                 return None;
             }
-            let start: *const u8 = pq::PQgetvalue(self.0.as_ptr(), row, column).cast();
-            let length = pq::PQgetlength(self.0.as_ptr(), row, column);
+            let start: *const u8 = pq::PQgetvalue(self.raw.as_ptr(), row, column).cast();
+            let length = pq::PQgetlength(self.raw.as_ptr(), row, column);
             Some(std::slice::from_raw_parts(start, usize::try_from(length).ok()?))
         }
     }
 
     fn column(&self, column: usize) -> Option<c_int> {
-        c_int::try_from(column).ok().filter(|_| column < self.columns())
+        c_int::try_from(column).ok().filter(|column| *column < self.columns)
     }
 }
 
 impl Drop for Answer {
     fn drop(&mut self) {
         // SAFETY: made by libpq, freed once.
-        unsafe { pq::PQclear(self.0.as_ptr()) }
+        unsafe { pq::PQclear(self.raw.as_ptr()) }
     }
 }
 
