@@ -11,7 +11,7 @@ run: ## fetch the UI, build in release, serve on http://127.0.0.1:5000 (ARGS='..
 ui: ## fetch the stock MLflow UI into ui/
 	@scripts/ui.sh
 
-test: ## everything: unit, API, compatibility and browser tests
+test: ## everything: unit, API, compatibility and browser tests, and fuzzing for a minute
 	@scripts/test.sh
 
 test-unit: ## unit and API tests, on SQLite and Postgres 15 and 18

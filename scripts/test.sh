@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs tests and installs what they miss.   scripts/test.sh [unit] [compat] [browser]   (default: all three)
+# Runs tests and installs what they miss.   scripts/test.sh [unit] [compat] [browser] [fuzz]   (default: all four)
 # A stage that fails does not stop the others; the exit code and the last lines tell.
 # [differential] is of [compat] only the comparison with the stock server, answer by answer.
 # PYTEST_ARGS goes to pytest, for instance PYTEST_ARGS='-k paging --databases sqlite'.
@@ -66,5 +66,9 @@ elif wants differential; then
   say "every answer beside the stock server's"
   # shellcheck disable=SC2086
   "$python" -m pytest compat-tests/test_differential.py -n 2 --dist loadgroup ${PYTEST_ARGS:-} || failed+=(differential)
+fi
+if wants fuzz; then
+  say "parsers of foreign bytes"
+  scripts/fuzz.sh --seconds 5 || failed+=(fuzz)
 fi
 [ ${#failed[@]} -eq 0 ] || die "failed: ${failed[*]}"
