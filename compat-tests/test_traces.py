@@ -314,6 +314,21 @@ def test_attachments(server, mlflow, experiment, tmp_path):
             assert (read.status_code, read.content) == (HTTPStatus.OK, content)
 
 
+@pytest.mark.parametrize("size", [10, 1_000_000])
+def test_the_spans_of_a_trace_as_a_file(server, mlflow, experiment, size):
+    with mlflow.start_span("outer") as span, mlflow.start_span("inner"):
+        span.set_inputs({"text": "ö" * size})
+    trace = last(mlflow)
+    for version in ("2.0", "3.0"):
+        query = {"request_id": trace.info.trace_id}
+        read = requests.get(f"{server.url}/ajax-api/{version}/mlflow/get-trace-artifact", params=query, timeout=30)
+        assert read.status_code == HTTPStatus.OK and read.headers["Content-Type"].startswith("text/plain")
+        assert read.headers["Content-Disposition"] == "attachment; filename=traces.json"
+        spans = {span["name"]: span for span in read.json()["spans"]}
+        assert set(spans) == {"outer", "inner"}
+        assert json.loads(spans["outer"]["attributes"]["mlflow.spanInputs"]) == {"text": "ö" * size}
+
+
 class _FakeOpenAI(BaseHTTPRequestHandler):
     """Answers as OpenAI's interface does, at once or in pieces."""
 

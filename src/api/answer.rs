@@ -40,17 +40,22 @@ pub struct Unwritten(Writing);
 impl Unwritten {
     /// Keeps a message whose JSON is too long to be written at once.
     pub fn new(message: impl Serialize + Send + 'static, end: &'static [u8]) -> Self {
+        Self::of(move |pieces| {
+            serde_json::to_writer(&mut *pieces, &message)?;
+            pieces.write_all(end)
+        })
+    }
+
+    /// Keeps what writes an answer.
+    pub fn of(write: impl FnOnce(&mut Pieces) -> io::Result<()> + Send + 'static) -> Self {
         Self(Box::new(move |share| {
             let mut pieces = Pieces { share, ..Pieces::default() };
-            serde_json::to_writer(&mut pieces, &message)
-                .map_err(io::Error::from)
-                .and_then(|()| pieces.write_all(end))
-                .map_err(|e| match e.kind() {
-                    io::ErrorKind::OutOfMemory => {
-                        Error::unavailable("The memory for answers is in use by other requests; try again.")
-                    }
-                    _ => Error::internal(e),
-                })?;
+            write(&mut pieces).map_err(|e| match e.kind() {
+                io::ErrorKind::OutOfMemory => {
+                    Error::unavailable("The memory for answers is in use by other requests; try again.")
+                }
+                _ => Error::internal(e),
+            })?;
             pieces.finish();
             Ok(pieces)
         }))
@@ -117,7 +122,7 @@ async fn finish(
 
 /// A written answer.
 #[derive(Debug, Default)]
-struct Pieces {
+pub struct Pieces {
     whole: VecDeque<Bytes>,
     last: Vec<u8>,
     left: usize,
@@ -143,12 +148,14 @@ impl Pieces {
     /// Ends the writing, and gives back what was taken for more.
     fn finish(&mut self) {
         self.whole.push_back(take(&mut self.last).into());
+        self.left = self.whole.iter().map(Bytes::len).sum();
         let unused = self.share.bytes().saturating_sub(self.used);
         self.share.shrink_by(unused);
     }
 }
 
 impl Write for Pieces {
+    #[inline]
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.last.len() == self.last.capacity() {
             self.begin()?;
@@ -156,8 +163,18 @@ impl Write for Pieces {
         let room = self.last.capacity() - self.last.len();
         let fitting = bytes.get(..room).unwrap_or(bytes);
         self.last.extend_from_slice(fitting);
-        self.left += fitting.len();
         Ok(fitting.len())
+    }
+
+    /// What is written is mostly a few bytes.
+    #[inline]
+    fn write_all(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while bytes.len() > self.last.capacity() - self.last.len() {
+            let written = self.write(bytes)?;
+            bytes = bytes.get(written..).unwrap_or_default();
+        }
+        self.last.extend_from_slice(bytes);
+        Ok(())
     }
 
     fn flush(&mut self) -> io::Result<()> {

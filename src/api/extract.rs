@@ -189,7 +189,10 @@ pub fn from_body<T: Request>(body: &[u8]) -> Result<T> {
 }
 
 /// Reads a request from a query string; unknown names are ignored.
-fn from_query<T: Request>(query: &str) -> Result<T> {
+///
+/// # Errors
+/// `INVALID_PARAMETER_VALUE` for what is missing or has the wrong type.
+pub fn from_query<T: Request>(query: &str) -> Result<T> {
     let pairs = Query::<Vec<(String, String)>>::from_query(query)
         .map_err(|e| Error::invalid(format!("The query string cannot be read: {e}")))?
         .into_inner();

@@ -11,8 +11,8 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::body::Document;
-use super::fallback;
 use super::state::App;
+use super::{fallback, reply};
 use crate::config::TargetRules;
 use crate::domain::mcp::payload::{self, Body, Checked, Icon, strip_sources, strip_tool_sources};
 use crate::domain::mcp::semver::Precedence;
@@ -144,7 +144,7 @@ pub async fn search_mcp_servers(app: App, request: HttpRequest) -> Result<HttpRe
     let asked = Asked::read(&request)?;
     let page =
         app.store.search_mcp_servers(asked.filter, asked.limit, asked.order_by, asked.page_token).await?;
-    Ok(json(&Servers { mcp_servers: page.items, next_page_token: page.next_page_token }))
+    Ok(json(Servers { mcp_servers: page.items, next_page_token: page.next_page_token }))
 }
 
 /// `POST mcp-servers`. Upstream: `create_mcp_server`.
@@ -155,7 +155,7 @@ pub async fn create_mcp_server(app: App, body: Document) -> Result<HttpResponse>
     let mut icons = fields.remove("icons");
     strip_sources(icons.as_mut(), "icons")?;
     let description = text(&mut fields, "description");
-    Ok(json(&app.store.create_mcp_server(name, description, icons).await?))
+    Ok(json(app.store.create_mcp_server(name, description, icons).await?))
 }
 
 /// `GET mcp-servers/endpoints`: of all servers. Upstream: `search_all_access_endpoints`.
@@ -178,7 +178,7 @@ pub async fn of_server(
     let (name, second) = (part(1), part(2));
     let store = &app.store;
     match action {
-        Action::GetServer => Ok(json(&store.get_mcp_server(name).await?)),
+        Action::GetServer => Ok(json(store.get_mcp_server(name).await?)),
         Action::UpdateServer => update_server(&app, name, &body).await,
         Action::DeleteServer => nothing(store.delete_mcp_server(name).await),
         Action::SetTag => {
@@ -190,15 +190,15 @@ pub async fn of_server(
             let (alias, version) = read_pair(&app, Body::SetAlias, &body, "alias", "version").await?;
             nothing(store.set_mcp_server_alias(name, alias, version).await)
         }
-        Action::GetByAlias => Ok(json(&store.get_mcp_server_version_by_alias(name, second).await?)),
+        Action::GetByAlias => Ok(json(store.get_mcp_server_version_by_alias(name, second).await?)),
         Action::DeleteAlias => nothing(store.delete_mcp_server_alias(name, second).await),
         Action::CreateVersion => create_version(&app, &name, &body).await,
         Action::SearchVersions => {
             let Asked { filter, limit, order_by, page_token, .. } = Asked::read(&request)?;
             let page = store.search_mcp_server_versions(name, filter, limit, order_by, page_token).await?;
-            Ok(json(&Versions { mcp_server_versions: page.items, next_page_token: page.next_page_token }))
+            Ok(json(Versions { mcp_server_versions: page.items, next_page_token: page.next_page_token }))
         }
-        Action::GetVersion => Ok(json(&store.get_mcp_server_version(name, second).await?)),
+        Action::GetVersion => Ok(json(store.get_mcp_server_version(name, second).await?)),
         Action::UpdateVersion => update_version(&app, name, second, &body).await,
         Action::DeleteVersion => nothing(store.delete_mcp_server_version(name, second).await),
         Action::SetVersionTag => {
@@ -208,7 +208,7 @@ pub async fn of_server(
         Action::DeleteVersionTag => nothing(store.delete_mcp_server_version_tag(name, second, part(3)).await),
         Action::CreateEndpoint => create_endpoint(&app, name, &body).await,
         Action::SearchEndpoints => search_endpoints(&app, Some(name), Asked::read(&request)?).await,
-        Action::GetEndpoint => Ok(json(&store.get_mcp_access_endpoint(name, second).await?)),
+        Action::GetEndpoint => Ok(json(store.get_mcp_access_endpoint(name, second).await?)),
         Action::UpdateEndpoint => update_endpoint(&app, name, second, &body).await,
         Action::DeleteEndpoint => nothing(store.delete_mcp_access_endpoint(name, second).await),
     }
@@ -220,7 +220,7 @@ async fn update_server(app: &App, name: String, body: &[u8]) -> Result<HttpRespo
     strip_sources(icons.as_mut(), "icons")?;
     let (display_name, description) = (fields.remove("display_name"), fields.remove("description"));
     let update = ServerUpdate { display_name, description, icons };
-    Ok(json(&app.store.update_mcp_server(name, update).await?))
+    Ok(json(app.store.update_mcp_server(name, update).await?))
 }
 
 async fn create_version(app: &App, name: &str, body: &[u8]) -> Result<HttpResponse> {
@@ -236,7 +236,7 @@ async fn create_version(app: &App, name: &str, body: &[u8]) -> Result<HttpRespon
     let (source, connect_options) = (text(&mut fields, "source"), fields.remove("connect_options"));
     let name = name.to_owned();
     let new = NewVersion { name, version, precedence, server_json, status, tools, source, connect_options };
-    Ok(json(&app.store.create_mcp_server_version(new).await?))
+    Ok(json(app.store.create_mcp_server_version(new).await?))
 }
 
 async fn update_version(app: &App, name: String, version: String, body: &[u8]) -> Result<HttpResponse> {
@@ -251,7 +251,7 @@ async fn update_version(app: &App, name: String, version: String, body: &[u8]) -
     let mut tools = fields.remove("tools");
     strip_tool_sources(tools.as_mut())?;
     let update = VersionUpdate { status, tools, connect_options: fields.remove("connect_options") };
-    Ok(json(&app.store.update_mcp_server_version(name, version, update).await?))
+    Ok(json(app.store.update_mcp_server_version(name, version, update).await?))
 }
 
 async fn create_endpoint(app: &App, server_name: String, body: &[u8]) -> Result<HttpResponse> {
@@ -266,7 +266,7 @@ async fn create_endpoint(app: &App, server_name: String, body: &[u8]) -> Result<
     let url = text(&mut fields, "url").unwrap_or_default();
     check_endpoint_url(&url)?;
     let new = NewEndpoint { server_name, url, transport_type, target };
-    Ok(json(&app.store.create_mcp_access_endpoint(new).await?))
+    Ok(json(app.store.create_mcp_access_endpoint(new).await?))
 }
 
 async fn update_endpoint(app: &App, server: String, id: String, body: &[u8]) -> Result<HttpResponse> {
@@ -290,7 +290,7 @@ async fn update_endpoint(app: &App, server: String, id: String, body: &[u8]) -> 
         Some(_) => return Err(Error::invalid("MCP access endpoint url cannot be None")),
     };
     let update = EndpointUpdate { url, transport_type, target };
-    Ok(json(&app.store.update_mcp_access_endpoint(server, id, update).await?))
+    Ok(json(app.store.update_mcp_access_endpoint(server, id, update).await?))
 }
 
 async fn search_endpoints(app: &App, server: Option<String>, asked: Asked) -> Result<HttpResponse> {
@@ -307,7 +307,7 @@ async fn search_endpoints(app: &App, server: Option<String>, asked: Asked) -> Re
             page_token,
         )
         .await?;
-    Ok(json(&Endpoints { mcp_access_endpoints: items, next_page_token }))
+    Ok(json(Endpoints { mcp_access_endpoints: items, next_page_token }))
 }
 
 /// Reads and checks a body: what is wrong with pictures is told before what is wrong with fields, as by stock.
@@ -335,12 +335,12 @@ fn text(fields: &mut Map<String, Value>, name: &str) -> Option<String> {
     }
 }
 
-fn json(value: &impl Serialize) -> HttpResponse {
-    HttpResponse::Ok().json(value)
+fn json(value: impl Serialize + Send + 'static) -> HttpResponse {
+    reply::answer(value, b"")
 }
 
 fn nothing(result: Result<()>) -> Result<HttpResponse> {
-    result.map(|()| json(&Map::new()))
+    result.map(|()| json(Map::new()))
 }
 
 #[cfg(test)]

@@ -1,11 +1,14 @@
 //! The files of traces: their spans as one file, as the user interface reads them, and what is attached to them.
 
+use std::io::Write as _;
+
 use actix_web::http::header::{ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, ContentType};
 use actix_web::web::Query;
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
 use uuid::Uuid;
 
+use crate::api::answer::{LARGE, Unwritten};
 use crate::api::downloads::{self, Sender};
 use crate::api::state::App;
 use crate::artifacts::ArtifactPath;
@@ -41,7 +44,7 @@ pub async fn get_trace_artifact(
     let found = app.store.get_traces(vec![id.clone()], None).await?.pop();
     let trace = found.ok_or_else(|| Error::not_found(format!("Trace with ID {id} is not found.")))?;
     match trace.spans {
-        Some(spans) => Ok(spans_file(&spans)),
+        Some(spans) => Ok(spans_file(spans)),
         None => send_file(&app, &request, &trace.info, TRACE_FILE).await.map_err(|e| match e.code {
             ErrorCode::ResourceDoesNotExist => {
                 Error::new(ErrorCode::NotFound, format!("Trace data not found for path={TRACE_FILE}"))
@@ -51,13 +54,28 @@ pub async fn get_trace_artifact(
     }
 }
 
-fn spans_file(spans: &[String]) -> HttpResponse {
-    HttpResponse::Ok()
+fn spans_file(spans: Vec<String>) -> HttpResponse {
+    let length: usize = spans.iter().map(String::len).sum();
+    let mut response = HttpResponse::Ok();
+    response
         .content_type(ContentType(mime_guess::mime::TEXT_PLAIN))
         .insert_header((CONTENT_DISPOSITION, format!("attachment; filename={TRACE_FILE}")))
         .insert_header((CACHE_CONTROL, "no-cache"))
-        .insert_header((ACCEPT_RANGES, "bytes"))
-        .body(format!("{{\"spans\":[{}]}}", spans.join(",")))
+        .insert_header((ACCEPT_RANGES, "bytes"));
+    if length < LARGE {
+        return response.body(format!("{{\"spans\":[{}]}}", spans.join(",")));
+    }
+    let mut response = response.finish();
+    response.extensions_mut().insert(Unwritten::of(move |pieces| {
+        let mut before = "{\"spans\":[";
+        for span in spans {
+            pieces.write_all(before.as_bytes())?;
+            pieces.write_all(span.as_bytes())?;
+            before = ",";
+        }
+        pieces.write_all(b"]}")
+    }));
+    response
 }
 
 /// Sends what is attached to a trace under the name of a UUID.
