@@ -168,6 +168,24 @@ impl Conn {
         }
     }
 
+    /// Runs `f`, which only reads, and may read tables whole where PostgreSQL takes that for quicker: what looks into most
+    /// of the rows would take the way through an index for each of them.
+    ///
+    /// # Errors
+    /// Those of `f`.
+    pub(super) fn with_table_scans<T>(&mut self, f: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        let Self::Pg(c) = self else { return f(self) };
+        if c.is_in_transaction() {
+            // As long as that lasts; behind a pooler it always does.
+            c.batch_execute("SET LOCAL enable_seqscan = on")?;
+            return f(self);
+        }
+        c.batch_execute("SET enable_seqscan = on")?;
+        let result = f(self);
+        self.batch_execute("SET enable_seqscan = off")?;
+        result
+    }
+
     /// Says whether a lone statement or several run without a transaction: not behind a pooler, where each could reach
     /// another session, and none would have our settings.
     pub(super) const fn needs_transaction(&self) -> bool {

@@ -29,6 +29,11 @@ use crate::store::{Store, each};
 /// Runs whose versions one statement finds: few enough for the binds of either database.
 const RUNS_PER_STATEMENT: usize = 10_000;
 
+/// Says that the tag of prompts is looked for model by model. Without it PostgreSQL joins the tables, and may read them
+/// whole, as its statistics say: the better way for all models, not for the first of an index. Not for versions, of which
+/// each would go through the tags of all versions of its model.
+const ONE_BY_ONE: &str = " LIMIT 1 OFFSET 0";
+
 /// The SQL type of a [`ModelRow`].
 type ModelColumns = (Text, Nullable<BigInt>, Nullable<BigInt>, Nullable<Text>);
 
@@ -145,7 +150,10 @@ fn models_statement(
     }
     if query.prompts == Prompts::Hidden {
         search.sql(" AND NOT EXISTS (SELECT 1 FROM registered_model_tags t WHERE t.workspace = m.workspace");
-        search.sql(" AND t.name = m.name AND t.key = ").text(PROMPT_TAG).sql(" AND t.value = 'true')");
+        search.sql(" AND t.name = m.name AND t.key = ").text(PROMPT_TAG).sql(" AND t.value = 'true'");
+        let is_default = query.predicates.is_empty()
+            && matches!(query.order.first(), Some((RegisteredModelColumn::Name, _)));
+        search.sql(if is_default { ONE_BY_ONE } else { "" }).sql(")");
     }
     for (index, (column, towards)) in query.order.iter().enumerate() {
         let name = match column {

@@ -50,7 +50,8 @@ impl Store {
     pub async fn count_trace_correlation(&self, correlation: TraceCorrelation) -> Result<Counts> {
         self.scan(move |conn| {
             let search = statement(conn.dialect(), &correlation);
-            let (total, first, second, joint) = each!(conn, c => search.get_result(c))?;
+            let (total, first, second, joint) =
+                conn.with_table_scans(|conn| Ok(each!(conn, c => search.get_result(c))?))?;
             Ok(Counts { total, first, second, joint })
         })
         .await

@@ -38,7 +38,7 @@ impl Store {
     pub async fn query_trace_metrics(&self, query: MetricQuery) -> Result<query_trace_metrics::Response> {
         self.scan(move |conn| {
             let search = statement(conn.dialect(), &query);
-            let groups: Vec<Group> = each!(conn, c => search.load(c))?;
+            let groups: Vec<Group> = conn.with_table_scans(|conn| Ok(each!(conn, c => search.load(c))?))?;
             let data_points = groups.into_iter().filter_map(|group| group.into_point(&query)).collect();
             Ok(query_trace_metrics::Response { data_points, next_page_token: None })
         })

@@ -111,7 +111,15 @@ impl Store {
     /// # Errors
     /// `BAD_REQUEST` for a regular expression that PostgreSQL cannot read.
     pub async fn search_traces(&self, search: TraceSearch) -> Result<TracePage> {
-        self.scan(move |conn| search.run(conn)).await
+        self.scan(move |conn| {
+            if search.query.filter.span.is_empty() {
+                search.run(conn)
+            } else {
+                // Spans have no index on what is in their texts.
+                conn.with_table_scans(|conn| search.run(conn))
+            }
+        })
+        .await
     }
 }
 
