@@ -125,7 +125,7 @@ def test_a_reader_of_the_log_that_stalls_stops_nothing(tmp_path):
         while told == 0 or told != lost(url):
             assert time.monotonic() < deadline, (told, lost(url))
             read += process.stderr.read(1 << 20) or b""
-            whole, line, read = read.rpartition(b"\n")
+            whole, _, read = read.rpartition(b"\n")
             told += sum(map(int, re.findall(rb"lost (\d+) lines of the log", whole)))
         # It ends although nobody reads the rest.
         process.terminate()

@@ -169,7 +169,8 @@ impl Conn {
     }
 
     /// Runs `f`, which only reads, and may read tables whole where PostgreSQL takes that for quicker: what looks into most
-    /// of the rows would take the way through an index for each of them.
+    /// of the rows would take the way through an index for each of them. Nothing in it may be kept prepared: its plan
+    /// would be kept, too.
     ///
     /// # Errors
     /// Those of `f`.
@@ -182,8 +183,11 @@ impl Conn {
         }
         c.batch_execute("SET enable_seqscan = on")?;
         let result = f(self);
-        self.batch_execute("SET enable_seqscan = off")?;
-        result
+        let reset = self.batch_execute("SET enable_seqscan = off");
+        // A connection that cannot be reset is lost, of which the first error tells more.
+        let value = result?;
+        reset?;
+        Ok(value)
     }
 
     /// Says whether a lone statement or several run without a transaction: not behind a pooler, where each could reach

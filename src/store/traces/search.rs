@@ -52,7 +52,10 @@ impl TraceSearch {
     fn run(&self, conn: &mut Conn) -> Result<TracePage> {
         let few = find_few(conn, &self.query.filter, &self.experiments)?;
         let statement = self.statement(conn.dialect(), few.as_ref());
-        let rows: Vec<TraceRow> = each!(conn, c => statement.load(c))?;
+        let load = |conn: &mut Conn| Ok(each!(conn, c => statement.load::<TraceRow>(c))?);
+        // Spans have no index on what is in their texts.
+        let is_indexed = self.query.filter.span.is_empty();
+        let rows = if is_indexed { load(conn) } else { conn.with_table_scans(load) }?;
         let infos = assemble(conn, rows)?;
         let is_full = i64::try_from(infos.len()) == Ok(self.limit);
         Ok((infos, is_full.then(|| offset_token(self.offset.saturating_add(self.limit)))))
@@ -111,15 +114,7 @@ impl Store {
     /// # Errors
     /// `BAD_REQUEST` for a regular expression that PostgreSQL cannot read.
     pub async fn search_traces(&self, search: TraceSearch) -> Result<TracePage> {
-        self.scan(move |conn| {
-            if search.query.filter.span.is_empty() {
-                search.run(conn)
-            } else {
-                // Spans have no index on what is in their texts.
-                conn.with_table_scans(|conn| search.run(conn))
-            }
-        })
-        .await
+        self.scan(move |conn| search.run(conn)).await
     }
 }
 
