@@ -74,7 +74,7 @@ def test_without_shared_memory_two_servers_share_a_file(start_server, target, tm
     load.stop()
     assert load.refused == [], load.summary()
     for server in (one, two):
-        assert server.log.read_text().count("rollback journal") == 1
+        assert server.logged("rollback journal").count("rollback journal") == 1
         assert sum(len(steps(server, run)) for run in runs) == len(load.acknowledged)
         server.kill()
     assert journal_mode(file) == "delete"

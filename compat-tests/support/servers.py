@@ -89,6 +89,14 @@ class Server:
             return ""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
+    def logged(self, text: str, timeout: float = 20) -> str:
+        """Waits until `text` stands in the log, whose lines come a moment after the answers, and returns all of it."""
+        deadline = time.monotonic() + timeout
+        while text not in (log := self.log.read_text(errors="replace")):
+            assert time.monotonic() < deadline, f"not in the log: {text}"
+            time.sleep(0.01)
+        return log
+
     def _signal(self, number: signal.Signals, timeout: float = 20) -> None:
         if not self.process:
             return
