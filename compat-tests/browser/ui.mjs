@@ -38,7 +38,8 @@ export class Ui {
 
   async close() {
     await this.context.close();
-    rmSync(this.profile, { recursive: true, force: true });
+    // The browser's last processes may still write there (ENOTEMPTY).
+    rmSync(this.profile, { recursive: true, force: true, maxRetries: 20, retryDelay: 250 });
   }
 
   isOurs(request) { return request.url().startsWith(this.url); }
