@@ -17,6 +17,7 @@ import psutil
 import pytest
 from support.chaos import Chaos
 from support.load import Load, call, create_runs
+from support.wire import ask
 
 #: What no unrelated request may take while a scene holds others for `HELD` seconds.
 SOON = 3.0
@@ -101,18 +102,20 @@ def runs_on_postgres(start_server, target, new_database):
     [
         "SELECT 1 FROM latest_metrics WHERE run_uuid = '{run}' FOR UPDATE",
         "SELECT 1 FROM runs WHERE run_uuid = '{run}' FOR UPDATE",
-        "SELECT 1 FROM params WHERE run_uuid = '{run}' FOR UPDATE",
+        "SELECT 1 FROM tags WHERE run_uuid = '{run}' AND key = 't' FOR UPDATE",
     ],
-    ids=["metric", "run", "param"],
+    ids=["metric", "run", "tag"],
 )
 def test_a_locked_row_holds_up_its_own_run_only(runs_on_postgres, hold, sql):
     server, uri, (locked, *others) = runs_on_postgres
     quiet = pace(server.url, [locked, *others], 1)
+    assert call(server.url, "POST", "runs/set-tag", {"run_id": locked, "key": "t", "value": "u"})[0] == 200
     hold(uri, sql.format(run=locked))
     body = {"run_id": locked, "metrics": [{"key": "m", "value": 2, "timestamp": 9, "step": 10**6}],
             "params": [{"key": "p0", "value": "1"}], "tags": [{"key": "t", "value": "v"}]}  # fmt: skip
-    in_background(server.url, 24, "POST", "runs/log-batch", body)
+    held = in_background(server.url, 24, "POST", "runs/log-batch", body)
     time.sleep(1)
+    assert not held, held
     times = pace(server.url, others, HELD)
     told(sql.split()[3], quiet, times)
     assert max(times) < SOON, sorted(times)[-5:]
@@ -139,26 +142,71 @@ def test_what_waited_for_a_lock_is_written_when_it_is_free(runs_on_postgres):
     assert max(pace(server.url, [locked], 1)) < SOON
 
 
+def test_a_locked_trace_holds_up_itself_only(runs_on_postgres, hold):
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+    server, uri, _ = runs_on_postgres
+    numbers = itertools.count(1)
+    headers = {"Content-Type": "application/x-protobuf", "x-mlflow-experiment-id": "0"}
+
+    def export(trace: bytes) -> int:
+        body, number = ExportTraceServiceRequest(), next(numbers)
+        body.resource_spans.add().scope_spans.add().spans.add(
+            trace_id=trace, span_id=number.to_bytes(8, "big"), name="s", start_time_unix_nano=number, end_time_unix_nano=number + 1
+        )
+        return ask(server, "POST", "/v1/traces", body.SerializeToString(), headers)[0]
+
+    def exported(seconds: float) -> list[float]:
+        times, until = [], time.monotonic() + seconds
+        while (begun := time.monotonic()) < until:
+            assert export(next(numbers).to_bytes(16, "big")) == 200
+            times.append(time.monotonic() - begun)
+        return times
+
+    locked = next(numbers).to_bytes(16, "big")
+    assert export(locked) == 200
+    quiet = exported(1)
+    hold(uri, f"SELECT 1 FROM trace_info WHERE request_id = 'tr-{locked.hex()}' FOR UPDATE")
+    held: list[int] = []
+    for _ in range(12):
+        threading.Thread(target=lambda: held.append(export(locked)), daemon=True).start()
+    time.sleep(1)
+    assert not held, held
+    times = exported(HELD)
+    told("a locked trace", quiet, times)
+    assert max(times) < SOON, sorted(times)[-5:]
+
+
 def test_a_locked_experiment_holds_up_its_own_runs_only(runs_on_postgres, hold):
     server, uri, _ = runs_on_postgres
     ids = [call(server.url, "POST", "experiments/create", {"name": f"e{i}"})[1]["experiment_id"] for i in range(2)]
+
+    def created(seconds: float) -> list[float]:
+        times, until = [], time.monotonic() + seconds
+        while (begun := time.monotonic()) < until:
+            status, answer = call(server.url, "POST", "runs/create", {"experiment_id": ids[1]})
+            assert status == 200, answer
+            times.append(time.monotonic() - begun)
+        return times
+
+    quiet = created(1)
     hold(uri, f"SELECT 1 FROM experiments WHERE experiment_id = {ids[0]} FOR UPDATE")
-    in_background(server.url, 12, "POST", "runs/create", {"experiment_id": ids[0]})
+    held = in_background(server.url, 12, "POST", "runs/create", {"experiment_id": ids[0]})
     time.sleep(1)
-    until = time.monotonic() + HELD
-    while time.monotonic() < until:
-        begun = time.monotonic()
-        status, answer = call(server.url, "POST", "runs/create", {"experiment_id": ids[1]})
-        assert status == 200 and time.monotonic() - begun < SOON, answer
+    assert not held, held
+    times = created(HELD)
+    told("a locked experiment", quiet, times)
+    assert max(times) < SOON, sorted(times)[-5:]
 
 
 def test_a_locked_table_holds_up_its_own_requests_only(runs_on_postgres, hold):
     server, uri, (_, *others) = runs_on_postgres
     quiet = pace(server.url, others, 1)
     hold(uri, "LOCK TABLE registered_models")
-    in_background(server.url, 12, "POST", "registered-models/create", {"name": "m"})
-    in_background(server.url, 12, "GET", "registered-models/get?name=m")
+    held = in_background(server.url, 12, "POST", "registered-models/create", {"name": "m"})
+    held_too = in_background(server.url, 12, "GET", "registered-models/get?name=m")
     time.sleep(1)
+    assert not held and not held_too, (held, held_too)
     times = pace(server.url, others, HELD)
     told("LOCK TABLE registered_models", quiet, times)
     assert max(times) < SOON
