@@ -1,6 +1,6 @@
 # The ways to run, test and measure Ferroflow. Each target installs what it misses; big things are kept in
 # $FERROFLOW_CACHE (default ~/.cache/ferroflow), outside the clone.
-.PHONY: help run ui test test-unit test-compat test-differential test-browser test-large test-clouds test-garage demo lint bench bench-artifacts bench-client bench-growth bench-mixed soak fuzz
+.PHONY: help run ui test test-unit test-compat test-differential test-browser test-large test-clouds test-garage demo lint docs bench bench-artifacts bench-client bench-growth bench-mixed soak fuzz
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -42,6 +42,9 @@ demo: ## train a scikit-learn sweep against the server of `make run` (URL=...) a
 
 lint: ## format, clippy, rustdoc, dependencies
 	@scripts/lint.sh
+
+docs: ## make a book of docs/ (ARGS='--open' shows it)
+	@scripts/docs.sh $(ARGS)
 
 bench: ## measure beside stock, FastTrackML and mlflow-go (ARGS='--seconds 3 --databases sqlite --servers ferroflow,stock')
 	@scripts/bench.sh $(ARGS)
