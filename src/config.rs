@@ -1,5 +1,5 @@
 //! Every setting of the server as plain data. The command line and the environment fill it
-//! (`cli/server.rs`); tests build it from [`Config::default`]. The README has the same settings as a table.
+//! (`cli/server.rs`); tests build it from [`Config::default`]. `docs/configuration.md` has the same settings as tables.
 
 use std::collections::HashMap;
 use std::fmt;

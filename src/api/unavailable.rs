@@ -1,6 +1,6 @@
 //! What stock does and this server does not: it asks no language models, runs no Python and starts no programs. One
 //! table of the routes, answered in stock's shape with an error that says so, so that the interface shows it where
-//! somebody asked for it and stays usable. The README lists the same.
+//! somebody asked for it and stays usable. `docs/differences.md` lists the same.
 
 use actix_web::http::StatusCode;
 use actix_web::web::ServiceConfig;
