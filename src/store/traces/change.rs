@@ -119,27 +119,40 @@ fn link(conn: &mut Conn, traces: Vec<&str>, to: &'static str, targets: Vec<&str>
     Ok(())
 }
 
-fn delete_in(conn: &mut Conn, deletion: &Deletion) -> Result<usize> {
-    let of_experiment = trace_info::experiment_id.eq(deletion.experiment_id);
-    let ids: Vec<String> = each!(conn, c => {
+/// Ids in one statement that looks for them: SQLite takes no more than some 32,000 values.
+const IDS_PER_STATEMENT: usize = 30_000;
+
+/// Returns those of `ids` that are the experiment's, or, without any, the oldest that are meant.
+fn chosen(conn: &mut Conn, deletion: &Deletion, ids: Option<&[String]>) -> Result<Vec<String>> {
+    Ok(each!(conn, c => {
         let mut chosen = trace_info::table
-            .filter(of_experiment)
+            .filter(trace_info::experiment_id.eq(deletion.experiment_id))
             .select(trace_info::request_id)
             .order((trace_info::timestamp_ms, trace_info::request_id))
             .into_boxed();
         if let Some(until) = deletion.until_ms {
             chosen = chosen.filter(trace_info::timestamp_ms.le(until));
         }
-        if !deletion.ids.is_empty() {
-            chosen = chosen.filter(trace_info::request_id.eq_any(&deletion.ids));
+        if let Some(ids) = ids {
+            chosen = chosen.filter(trace_info::request_id.eq_any(ids));
         }
         if let Some(most) = deletion.most {
             chosen = chosen.limit(most);
         }
         chosen.load(c)
-    })?;
+    })?)
+}
+
+fn delete_in(conn: &mut Conn, deletion: &Deletion) -> Result<usize> {
+    let mut found = Vec::new();
+    if deletion.ids.is_empty() {
+        found = chosen(conn, deletion, None)?;
+    }
+    for chunk in deletion.ids.chunks(IDS_PER_STATEMENT) {
+        found.extend(chosen(conn, deletion, Some(chunk))?);
+    }
     // In the order in which writers of spans lock them.
-    let mut ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let mut ids: Vec<&str> = found.iter().map(String::as_str).collect();
     ids.sort_unstable();
     match conn {
         Conn::Pg(c) => {

@@ -188,6 +188,10 @@ fn a_start_writes_over_assessments_and_deletion_takes_all() {
         }
         let left = store.get_traces((1..=4).map(id).collect(), None).await.unwrap();
         assert_eq!(left.iter().map(|trace| trace.info.trace_id()).collect::<Vec<_>>(), [id(4)]);
+        // More ids than SQLite takes values, most of them of no trace.
+        let ids: Vec<String> = (4..40_000).map(id).chain([id(4)]).collect();
+        let named = Deletion { experiment_id: 0, ids, until_ms: None, most: None };
+        assert_eq!(store.delete_traces(named).await.unwrap(), 1);
         // What is gone leaves its ids free.
         log(&store, 0, &[span(2, 9, 0)]).await.unwrap();
         assert_eq!(store.get_traces(vec![id(2)], None).await.unwrap()[0].spans.as_ref().unwrap().len(), 1);
