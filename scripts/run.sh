@@ -4,6 +4,6 @@ source "$(dirname "$0")/env.sh"
 need_build_packages
 scripts/ui.sh
 cargo build --locked --release
-say "http://127.0.0.1:5000   data: sqlite:///mlflow.db and ./mlartifacts in $PWD"
+say "data, unless flags say otherwise: sqlite:///mlflow.db and ./mlartifacts in $PWD"
 exec "$CARGO_TARGET_DIR/release/ferroflow" server --host 127.0.0.1 --port 5000 \
   --backend-store-uri sqlite:///mlflow.db --artifacts-destination ./mlartifacts "$@"

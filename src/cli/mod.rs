@@ -13,7 +13,7 @@ use clap::{Parser, Subcommand};
 
 /// A drop-in MLflow tracking server.
 #[derive(Debug, Parser)]
-#[command(name = "ferroflow", version = VERSION)]
+#[command(name = "ferroflow", version = VERSION, args_override_self = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -56,11 +56,34 @@ fn report(error: &anyhow::Error) {
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
+    use clap::error::ErrorKind;
 
     use super::*;
 
     #[test]
     fn the_flags_do_not_contradict_one_another() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_last_of_repeated_flags_wins() {
+        let mut command = Cli::command();
+        command.build();
+        let server = command.find_subcommand("server").unwrap();
+        let flags: Vec<_> = server.get_arguments().filter(|arg| !arg.is_positional()).collect();
+        assert!(flags.len() > 30, "{}", flags.len());
+        for flag in flags {
+            let name = format!("--{}", flag.get_long().unwrap());
+            let mut words = vec![name.clone()];
+            if flag.get_action().takes_values() {
+                words.push("1".to_owned());
+            }
+            let parsed =
+                server.clone().try_get_matches_from(["server".to_owned()].iter().chain(&words).chain(&words));
+            // What a value must be is another matter.
+            assert!(parsed.err().is_none_or(|e| e.kind() != ErrorKind::ArgumentConflict), "{name}");
+        }
+        let parsed = Cli::command().get_matches_from(["ferroflow", "server", "-p", "1", "--port", "2"]);
+        assert_eq!(parsed.subcommand().unwrap().1.get_one::<u16>("port"), Some(&2));
     }
 }
