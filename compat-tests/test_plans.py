@@ -164,10 +164,21 @@ class Course:
         self.of_models()
         self.of_traces()
 
+    def of_whole_tables(self) -> None:
+        """What may read tables whole, which is not hot; but no other statement's plan may come of it."""
+        location = {"type": "MLFLOW_EXPERIMENT", "mlflow_experiment": {"experiment_id": self.experiment}}
+        search = {"locations": [location], "max_results": 5, "filter": "span.name = 's'"}
+        assert self.send("POST", "/api/3.0/mlflow/traces/search", search)["traces"]
+
     def settle(self) -> None:
         """Sends requests until the server's connections keep the plans they have."""
+
+        def send(_) -> None:
+            self.requests()
+            self.of_whole_tables()
+
         with ThreadPoolExecutor(8) as pool:
-            list(pool.map(lambda _: self.requests(), range(UNTIL_PLANS_STAY * 2)))
+            list(pool.map(send, range(UNTIL_PLANS_STAY * 2)))
 
     def check(self) -> None:
         """Sends requests, and finds nothing wrong with how they were answered."""
