@@ -6,14 +6,14 @@ mod tests;
 use std::collections::{HashMap, HashSet};
 
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Nullable, Text};
+use diesel::sql_types::{Nullable, Text};
 use uuid::Uuid;
 
 use super::conn::Conn;
 use super::error::is_unique_violation;
 use super::runs::{get_row, require_active_run};
 use super::schema::{datasets, input_tags, inputs};
-use super::statement::{Bind, statement};
+use super::statement::{Bind, json_list, statement};
 use super::{Store, each};
 use crate::domain::dataset::{CONTEXT_TAG, MAX_SUMMARIES, NewDatasetInput, NewInputs};
 use crate::domain::{Error, ErrorCode, Result};
@@ -31,8 +31,6 @@ const MODEL_OUTPUT: &str = "MODEL_OUTPUT";
 
 /// Rows that go into one statement: few enough for the binds of either database.
 const ROWS_PER_STATEMENT: usize = 1000;
-/// Ids that one statement is restricted to: SQLite takes no more than 32,766 binds.
-const IDS_PER_STATEMENT: usize = 30_000;
 
 impl Store {
     /// Logs datasets and logged models as read by an active run. What is logged already stays as it was, with its
@@ -245,151 +243,107 @@ fn twice_or(error: diesel::result::Error, message: impl FnOnce() -> String) -> E
 /// What a run has read and produced.
 pub(super) type InputsAndOutputs = (RunInputs, RunOutputs);
 
-/// Columns of a dataset as a message has them.
-type DatasetColumns = (String, String, String, String, Option<String>, Option<String>);
+/// What `inputs` says of a run.
+#[derive(Debug, Clone)]
+pub(super) enum Link {
+    /// It has read a dataset, which is an input with tags.
+    Dataset { input_uuid: String, dataset_uuid: String },
+    /// It has read a logged model.
+    ModelInput { model_id: String },
+    /// It has produced a logged model.
+    ModelOutput { model_id: String, step: i64 },
+}
 
-/// Returns what each of the runs `ids` has read and produced, as far as there is something: datasets in the order in
-/// which they were logged, models and tags in the order of their keys. Two statements, if the page is not huge.
+/// Returns what each of some runs has read and produced, by their links: datasets in the order in which they were logged,
+/// models and tags in the order of their keys. Two statements, if there are datasets.
 ///
 /// Upstream: `SqlAlchemyStore._get_run_inputs`, `_get_model_inputs`, `_get_model_outputs_bulk`.
-pub(super) fn load_inputs(conn: &mut Conn, ids: &[&str]) -> Result<HashMap<String, InputsAndOutputs>> {
-    let mut loaded: HashMap<String, InputsAndOutputs> = HashMap::new();
-    let mut places: HashMap<String, (String, usize)> = HashMap::new();
-    for edge in load_edges(conn, ids)? {
-        match (edge.destination_type.as_str(), edge.dataset) {
-            (RUN, Some(columns)) => {
-                let inputs = &mut loaded.entry(edge.destination_id.clone()).or_default().0.dataset_inputs;
-                places.insert(edge.input_uuid, (edge.destination_id, inputs.len()));
-                inputs.push(DatasetInput { tags: Vec::new(), dataset: Some(dataset_message(columns)) });
+pub(super) fn resolve(conn: &mut Conn, links: Vec<Vec<Link>>) -> Result<Vec<InputsAndOutputs>> {
+    let mut resolved = vec![InputsAndOutputs::default(); links.len()];
+    let mut read: Vec<(usize, String, String)> = Vec::new();
+    for (place, ((inputs, outputs), links)) in resolved.iter_mut().zip(links).enumerate() {
+        for link in links {
+            match link {
+                Link::Dataset { input_uuid, dataset_uuid } => read.push((place, input_uuid, dataset_uuid)),
+                Link::ModelInput { model_id } => {
+                    inputs.model_inputs.push(ModelInput { model_id: Some(model_id) });
+                }
+                Link::ModelOutput { model_id, step } => {
+                    outputs.model_outputs.push(ModelOutput { model_id: Some(model_id), step: Some(step) });
+                }
             }
-            (MODEL_INPUT, _) => {
-                let inputs = &mut loaded.entry(edge.source_id).or_default().0.model_inputs;
-                inputs.push(ModelInput { model_id: Some(edge.destination_id) });
-            }
-            (MODEL_OUTPUT, _) => {
-                let outputs = &mut loaded.entry(edge.source_id).or_default().1.model_outputs;
-                outputs.push(ModelOutput { model_id: Some(edge.destination_id), step: Some(edge.step) });
-            }
-            _ => {}
         }
-    }
-    for (inputs, outputs) in loaded.values_mut() {
         inputs.model_inputs.sort_unstable_by(|a, b| a.model_id().cmp(b.model_id()));
         outputs.model_outputs.sort_unstable_by(|a, b| a.model_id().cmp(b.model_id()));
     }
-    for (input_uuid, key, value) in load_tags(conn, &places)? {
-        let input =
-            places.get(&input_uuid).and_then(|(run, at)| loaded.get_mut(run)?.0.dataset_inputs.get_mut(*at));
-        if let Some(input) = input {
-            input.tags.push(InputTag { key: Some(key), value: Some(value) });
+    if read.is_empty() {
+        return Ok(resolved);
+    }
+    let known = load_datasets(conn, read.iter().map(|(_, _, dataset)| dataset.as_str()).collect())?;
+    let input_uuids: Vec<&str> = read.iter().map(|(_, input, _)| input.as_str()).collect();
+    let mut tags = load_tags(conn, &input_uuids)?;
+    for (place, input, dataset) in &read {
+        if let (Some((inputs, _)), Some(dataset)) = (resolved.get_mut(*place), known.get(dataset)) {
+            let tags = tags.remove(input).unwrap_or_default();
+            inputs.dataset_inputs.push(DatasetInput { tags, dataset: Some(dataset.clone()) });
         }
     }
-    Ok(loaded)
+    Ok(resolved)
 }
 
-/// A row of `inputs` with the dataset at its source.
-#[derive(Queryable, Debug)]
-struct LoadedEdge {
-    input_uuid: String,
-    source_id: String,
-    destination_type: String,
-    destination_id: String,
-    step: i64,
-    dataset: Option<DatasetColumns>,
-}
+/// Columns of a dataset as a message has them, behind its id.
+type DatasetRow = (String, String, String, String, String, Option<String>, Option<String>);
+type DatasetSql = (Text, Text, Text, Text, Text, Nullable<Text>, Nullable<Text>);
 
-/// The SQL type of a [`LoadedEdge`].
-type EdgeSql =
-    (Text, Text, Text, Text, BigInt, Nullable<(Text, Text, Text, Text, Nullable<Text>, Nullable<Text>)>);
+/// See "Look-ups" in `statement.rs`. Index: `index_datasets_dataset_uuid`.
+const PG_DATASETS: &str = "SELECT d.* FROM unnest((SELECT ?)) p(id) CROSS JOIN LATERAL (\
+    SELECT dataset_uuid, name, digest, dataset_source_type, dataset_source, dataset_schema, dataset_profile FROM datasets \
+    WHERE dataset_uuid BETWEEN p.id AND p.id OFFSET 0) d";
+const SQLITE_DATASETS: &str = "SELECT d.dataset_uuid, d.name, d.digest, d.dataset_source_type, d.dataset_source, \
+    d.dataset_schema, d.dataset_profile FROM json_each(?) p CROSS JOIN datasets d ON d.dataset_uuid = p.value";
 
-/// The edges into and out of the runs of a list. See "Look-ups" in `statement.rs`.
-const PG_EDGES: &str = "SELECT e.input_uuid, e.source_id, e.destination_type, e.destination_id, e.step, \
-    d.name, d.digest, d.dataset_source_type, d.dataset_source, d.dataset_schema, d.dataset_profile \
-    FROM unnest((SELECT ?)) p(id) CROSS JOIN LATERAL (\
-    (SELECT * FROM inputs WHERE destination_type = 'RUN' AND destination_id BETWEEN p.id AND p.id \
-    ORDER BY destination_id) UNION ALL \
-    (SELECT * FROM inputs WHERE source_type = 'RUN_INPUT' AND source_id BETWEEN p.id AND p.id \
-    ORDER BY source_id) UNION ALL \
-    (SELECT * FROM inputs WHERE source_type = 'RUN_OUTPUT' AND source_id BETWEEN p.id AND p.id \
-    ORDER BY source_id) OFFSET 0) e LEFT JOIN LATERAL (SELECT * FROM datasets \
-    WHERE dataset_uuid BETWEEN e.source_id AND e.source_id AND e.source_type = 'DATASET' OFFSET 0) d ON true";
-
-/// Loads the same on SQLite: the edges into the runs `$is_destination` and out of those of `$is_source`.
-///
-/// Indexes: `index_inputs_destination_type_destination_id_source_type` for the first, the primary key for the second,
-/// `index_datasets_dataset_uuid` for the join.
-macro_rules! edges {
-    ($conn:expr, $is_destination:expr, $is_source:expr) => {{
-        let is_dataset = datasets::dataset_uuid.eq(inputs::source_id).and(inputs::source_type.eq(DATASET));
-        let read = inputs::destination_type.eq(RUN).and($is_destination);
-        let model = inputs::source_type.eq(RUN_INPUT).or(inputs::source_type.eq(RUN_OUTPUT)).and($is_source);
-        let columns = (
-            datasets::name,
-            datasets::digest,
-            datasets::dataset_source_type,
-            datasets::dataset_source,
-            datasets::dataset_schema,
-            datasets::dataset_profile,
-        );
-        inputs::table
-            .left_join(datasets::table.on(is_dataset))
-            .filter(read.or(model))
-            .select((
-                inputs::input_uuid,
-                inputs::source_id,
-                inputs::destination_type,
-                inputs::destination_id,
-                inputs::step,
-                columns.nullable(),
-            ))
-            .load($conn)
-    }};
-}
-
-fn load_edges(conn: &mut Conn, ids: &[&str]) -> Result<Vec<LoadedEdge>> {
-    Ok(match (conn, ids) {
-        (Conn::Pg(c), ids) => statement::<EdgeSql>(PG_EDGES, &[Bind::Texts(ids)]).load(c),
-        // One id alone gets an equality, since SQLite prepares a list anew each time.
-        (Conn::Sqlite(c), [id]) => edges!(c, inputs::destination_id.eq(id), inputs::source_id.eq(id)),
-        (Conn::Sqlite(c), ids) => {
-            edges!(c, inputs::destination_id.eq_any(ids), inputs::source_id.eq_any(ids))
-        }
-    }?)
+fn load_datasets(conn: &mut Conn, ids: HashSet<&str>) -> Result<HashMap<String, Dataset>> {
+    let ids: Vec<&str> = ids.into_iter().collect();
+    let rows: Vec<DatasetRow> = match conn {
+        Conn::Pg(c) => statement::<DatasetSql>(PG_DATASETS, &[Bind::Texts(&ids)]).load(c),
+        Conn::Sqlite(c) => statement::<DatasetSql>(SQLITE_DATASETS, &[Bind::Text(&json_list(&ids))]).load(c),
+    }?;
+    Ok(rows.into_iter().map(dataset_message).collect())
 }
 
 /// See "Look-ups" in `statement.rs`.
 const PG_INPUT_TAGS: &str = "SELECT t.* FROM unnest((SELECT ?)) p(id) CROSS JOIN LATERAL (\
     SELECT input_uuid, name, value FROM input_tags WHERE input_uuid BETWEEN p.id AND p.id OFFSET 0) t \
     ORDER BY t.input_uuid, t.name";
+const SQLITE_INPUT_TAGS: &str = "SELECT t.input_uuid, t.name, t.value FROM json_each(?) p \
+    CROSS JOIN input_tags t ON t.input_uuid = p.value ORDER BY t.input_uuid, t.name";
 
-fn load_tags(
-    conn: &mut Conn,
-    places: &HashMap<String, (String, usize)>,
-) -> Result<Vec<(String, String, String)>> {
-    let ids: Vec<&str> = places.keys().map(String::as_str).collect();
-    let mut tags = Vec::new();
-    for chunk in ids.chunks(IDS_PER_STATEMENT) {
-        tags.extend(match conn {
-            Conn::Pg(c) => statement::<(Text, Text, Text)>(PG_INPUT_TAGS, &[Bind::Texts(chunk)]).load(c),
-            Conn::Sqlite(c) => input_tags::table
-                .filter(input_tags::input_uuid.eq_any(chunk))
-                .select((input_tags::input_uuid, input_tags::name, input_tags::value))
-                .order((input_tags::input_uuid, input_tags::name))
-                .load::<(String, String, String)>(c),
-        }?);
+/// Returns the tags of each of these inputs that has any.
+fn load_tags(conn: &mut Conn, input_uuids: &[&str]) -> Result<HashMap<String, Vec<InputTag>>> {
+    let rows: Vec<(String, String, String)> = match conn {
+        Conn::Pg(c) => statement::<(Text, Text, Text)>(PG_INPUT_TAGS, &[Bind::Texts(input_uuids)]).load(c),
+        Conn::Sqlite(c) => {
+            let list = json_list(input_uuids);
+            statement::<(Text, Text, Text)>(SQLITE_INPUT_TAGS, &[Bind::Text(&list)]).load(c)
+        }
+    }?;
+    let mut tags: HashMap<String, Vec<InputTag>> = HashMap::new();
+    for (input_uuid, key, value) in rows {
+        tags.entry(input_uuid).or_default().push(InputTag { key: Some(key), value: Some(value) });
     }
     Ok(tags)
 }
 
 /// Upstream: `Dataset.to_proto`, which leaves out an empty schema and profile.
-fn dataset_message(columns: DatasetColumns) -> Dataset {
-    let (name, digest, source_type, source, schema, profile) = columns;
-    Dataset {
+fn dataset_message(row: DatasetRow) -> (String, Dataset) {
+    let (uuid, name, digest, source_type, source, schema, profile) = row;
+    let dataset = Dataset {
         name: Some(name),
         digest: Some(digest),
         source_type: Some(source_type),
         source: Some(source),
         schema: schema.filter(|s| !s.is_empty()),
         profile: profile.filter(|p| !p.is_empty()),
-    }
+    };
+    (uuid, dataset)
 }

@@ -1,26 +1,23 @@
-//! Runs: their life, and how rows become [`Run`] messages. What is logged to a run is written in `log.rs`, a
-//! new run in `create.rs`.
+//! Runs: their life. What is logged to a run is written in `log.rs` and read in `data.rs`; a new run is made in `create.rs`.
 
 pub(super) mod create;
+mod data;
 pub(super) mod log;
 pub mod metrics;
 mod search;
 
-use diesel::connection::DefaultLoadingMode;
 use diesel::dsl::{AssumeNotNull, exists};
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Bool, Double, Integer, Nullable, Text};
+use diesel::sql_types::Text;
+use serde::Deserialize;
 
 use super::conn::Conn;
-use super::datasets::load_inputs;
 use super::experiments::{ACTIVE, DELETED};
 use super::schema::{assessments, runs, tags};
-use super::statement::{Bind, json_list, statement};
 use super::{Store, each};
-use crate::domain::run::RUN_NAME_TAG;
 use crate::domain::time::now_ms;
 use crate::domain::{Error, Result};
-use crate::proto::{Metric, Param, Run, RunData, RunInfo, RunStatus, RunTag, UpdateRun};
+use crate::proto::{Run, RunInfo, RunStatus, UpdateRun};
 
 impl Store {
     /// Returns a run with its latest metrics, params, tags, inputs and outputs; also a deleted one.
@@ -28,11 +25,7 @@ impl Store {
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST`.
     pub async fn get_run(&self, id: String) -> Result<Run> {
-        self.read(move |conn| {
-            let row = get_row(conn, &id)?;
-            Ok(assemble(conn, vec![row])?.pop().unwrap_or_default())
-        })
-        .await
+        self.read(move |conn| data::get_whole(conn, &id)).await
     }
 
     /// Returns where a run keeps its artifacts; also of a deleted one.
@@ -94,7 +87,7 @@ impl Store {
 }
 
 /// A row of `runs`, as far as it is shown.
-#[derive(Queryable, Selectable, Debug)]
+#[derive(Queryable, Selectable, Deserialize, Debug, Clone)]
 #[diesel(table_name = runs)]
 pub(super) struct RunRow {
     pub(super) run_uuid: String,
@@ -155,27 +148,6 @@ pub(super) fn require_active_run(row: &RunRow) -> Result<()> {
     }
 }
 
-/// Adds to a page of rows what belongs to them, keeping the order, by a fixed number of statements.
-pub(super) fn assemble(conn: &mut Conn, page: Vec<RunRow>) -> Result<Vec<Run>> {
-    let ids: Vec<&str> = page.iter().map(|row| row.run_uuid.as_str()).collect();
-    let data = load_data(conn, &ids)?;
-    let mut linked = load_inputs(conn, &ids)?;
-    Ok(page
-        .into_iter()
-        .zip(data)
-        .map(|(row, data)| {
-            let (inputs, outputs) = linked.remove(&row.run_uuid).unwrap_or_default();
-            let mut info = row.into_info();
-            if info.run_name().is_empty()
-                && let Some(tag) = data.tags.iter().find(|t| t.key() == RUN_NAME_TAG && !t.value().is_empty())
-            {
-                info.run_name.clone_from(&tag.value);
-            }
-            Run { info: Some(info), data: Some(data), inputs: Some(inputs), outputs: Some(outputs) }
-        })
-        .collect())
-}
-
 /// Deletes the assessments that were made by the runs `$which`: a deleted run takes them along. The run stands
 /// in an assessment's metadata, which is JSON as Python writes it. Upstream: `SqlAlchemyStore._mark_run_deleted`.
 macro_rules! delete_assessments_of {
@@ -191,69 +163,6 @@ macro_rules! delete_assessments_of {
 
 fn metadata() -> AssumeNotNull<assessments::assessment_metadata> {
     assessments::assessment_metadata.assume_not_null()
-}
-
-/// Everything that was logged to the runs of a list as one statement: the run's place in the list counted from 0, then
-/// what it is, key and value. By the index whatever PostgreSQL believes: see "Look-ups" in `statement.rs`.
-const PG_DATA: &str = "SELECT p.place - 1, d.* FROM unnest((SELECT ?)) WITH ORDINALITY p(id, place) CROSS JOIN LATERAL (\
-    SELECT 0, key, NULL::text, value, timestamp, step, is_nan FROM latest_metrics \
-    WHERE run_uuid BETWEEN p.id AND p.id \
-    UNION ALL SELECT 1, key, value, NULL, NULL, NULL, NULL FROM params WHERE run_uuid BETWEEN p.id AND p.id \
-    UNION ALL SELECT 2, key, value, NULL, NULL, NULL, NULL FROM tags WHERE run_uuid BETWEEN p.id AND p.id \
-    OFFSET 0) d";
-/// The same; a CROSS JOIN keeps SQLite from going through the whole table.
-const SQLITE_DATA: &str = "SELECT p.key, 0, m.key, NULL, m.value, m.timestamp, m.step, m.is_nan \
-    FROM json_each(?) p CROSS JOIN latest_metrics m ON m.run_uuid = p.value \
-    UNION ALL SELECT p.key, 1, d.key, d.value, NULL, NULL, NULL, NULL \
-    FROM json_each(?) p CROSS JOIN params d ON d.run_uuid = p.value \
-    UNION ALL SELECT p.key, 2, t.key, t.value, NULL, NULL, NULL, NULL \
-    FROM json_each(?) p CROSS JOIN tags t ON t.run_uuid = p.value";
-
-type LoggedSql = (
-    BigInt,
-    Integer,
-    Text,
-    Nullable<Text>,
-    Nullable<Double>,
-    Nullable<BigInt>,
-    Nullable<BigInt>,
-    Nullable<Bool>,
-);
-type LoggedRow = (i64, i32, String, Option<String>, Option<f64>, Option<i64>, Option<i64>, Option<bool>);
-
-/// Loads what was logged to each of the runs `ids`, in their order. One statement.
-///
-/// Indexes: stock's on `run_uuid` of each of the tables.
-fn load_data(conn: &mut Conn, ids: &[&str]) -> Result<Vec<RunData>> {
-    let mut data = vec![RunData::default(); ids.len()];
-    let mut add = |row: QueryResult<LoggedRow>| -> QueryResult<()> {
-        let (place, kind, key, text, value, timestamp, step, is_nan) = row?;
-        let Some(data) = usize::try_from(place).ok().and_then(|place| data.get_mut(place)) else {
-            return Ok(());
-        };
-        let key = Some(key);
-        match kind {
-            0 => {
-                let value = if is_nan == Some(true) { Some(f64::NAN) } else { value };
-                data.metrics.push(Metric { key, value, timestamp, step, ..Metric::default() });
-            }
-            1 => data.params.push(Param { key, value: text }),
-            _ => data.tags.push(RunTag { key, value: text }),
-        }
-        Ok(())
-    };
-    match conn {
-        Conn::Pg(c) => statement::<LoggedSql>(PG_DATA, &[Bind::Texts(ids)])
-            .load_iter::<LoggedRow, DefaultLoadingMode>(c)?
-            .try_for_each(&mut add),
-        Conn::Sqlite(c) => {
-            let list = json_list(ids);
-            statement::<LoggedSql>(SQLITE_DATA, &[Bind::Text(&list); 3])
-                .load_iter::<LoggedRow, DefaultLoadingMode>(c)?
-                .try_for_each(&mut add)
-        }
-    }?;
-    Ok(data)
 }
 
 fn update_run_in(conn: &mut Conn, id: &str, update: &UpdateRun) -> Result<RunInfo> {

@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Integer, Nullable, Text};
 
-use super::{RunRow, assemble};
+use super::RunRow;
+use super::data::assemble;
 use crate::domain::page::{offset_token, parse_offset_token};
 use crate::domain::{Result, validate};
 use crate::proto::{SearchRuns, ViewType, search_runs};
@@ -85,10 +86,6 @@ impl RunSearch {
         while !page.is_empty() {
             let rest = page.split_off(page.len().min(MOST_AT_ONCE));
             runs.extend(assemble(conn, std::mem::replace(&mut page, rest))?);
-        }
-        for run in &mut runs {
-            // Only `runs/get` shows these.
-            run.inputs.get_or_insert_default().model_inputs.clear();
         }
         Ok(search_runs::Response { runs, next_page_token })
     }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::proto::Run;
-use crate::store::runs::{PG_DATA, SQLITE_DATA};
+use crate::store::runs::data::{PG_LISTED, SQLITE_LISTED};
 use crate::store::statement::{Bind, json_list, statement};
 use crate::store::testing::{message, on_each_database, plan};
 
@@ -365,12 +365,13 @@ fn what_many_runs_logged_is_looked_up() {
             let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
             Ok(match conn {
                 Conn::Pg(c) => {
-                    let text = format!("EXPLAIN {PG_DATA}").leak();
+                    let text = format!("EXPLAIN {PG_LISTED}").leak();
                     statement::<Text>(text, &[Bind::Texts(&ids)]).load::<String>(c)?
                 }
                 Conn::Sqlite(c) => {
-                    let (text, list) = (format!("EXPLAIN QUERY PLAN {SQLITE_DATA}").leak(), json_list(&ids));
-                    let rows = statement::<(Integer, Integer, Integer, Text)>(text, &[Bind::Text(&list); 3])
+                    let (text, list) =
+                        (format!("EXPLAIN QUERY PLAN {SQLITE_LISTED}").leak(), json_list(&ids));
+                    let rows = statement::<(Integer, Integer, Integer, Text)>(text, &[Bind::Text(&list); 5])
                         .load::<(i32, i32, i32, String)>(c)?;
                     rows.into_iter().map(|row| row.3).collect()
                 }
