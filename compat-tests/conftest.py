@@ -30,6 +30,7 @@ os.environ |= {
     "MLFLOW_ASYNC_TRACE_LOGGING_MAX_QUEUE_SIZE": "20000",
 }
 
+from differential.leftovers import Leftovers  # noqa: E402
 from support import nginx as nginxes  # noqa: E402
 from support import servers  # noqa: E402
 from support.garage import Garage  # noqa: E402
@@ -45,9 +46,10 @@ def pytest_addoption(parser):
     parser.addoption("--s3", choices=["seaweedfs", "garage"], default="seaweedfs", help="the S3 server to test with")
 
 
-def pytest_configure():
+def pytest_configure(config):
     # A run that is told to end ends its servers too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    config.pluginmanager.register(Leftovers(below_prefix=config.getoption("--behind-nginx")))
 
 
 def pytest_generate_tests(metafunc):

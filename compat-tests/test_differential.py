@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import http.client
 import importlib
 import itertools
 import json
 from urllib.parse import urlsplit
 
 import pytest
-from differential.case import play
-from differential.normalize import Normalizer
+from differential import RESOURCES
+from differential.leftovers import played
+from differential.stock import KeptStock, Side
 from differential.tolerated import forget_tolerated
-
-RESOURCES = [
-    "requests", "experiments", "runs", "search", "metrics", "models", "artifacts", "graphql", "registry", "webhooks",
-    "gateway", "mcp", "unavailable", "evaluation", "trace_search", "otlp", "traces", "assessments",
-]  # fmt: skip
-
 
 #: pytest's ids and -k take no brackets.
 _PLAIN = str.maketrans("[]", "()")
@@ -34,35 +28,31 @@ CASES = {name: _numbered(importlib.import_module(f"differential.{name}").CASES) 
 class Pair:
     """The stock server and ours, each on an empty database, asked the same."""
 
-    def __init__(self, stock, ours) -> None:
-        self._sides = [(server, Normalizer(server.url)) for server in (stock, ours)]
+    def __init__(self, stock: KeptStock, ours, backend: str) -> None:
+        self._stock, self._ours, self._backend = stock, Side(ours), backend
         self._below_prefix = bool(urlsplit(ours.url).path)
         self._played: dict[str, dict[str, tuple[dict, dict]]] = {}
 
     def play(self, resource: str) -> dict[str, tuple[dict, dict]]:
         """Returns the comparable answers of both servers to all cases of a resource, which are asked once."""
         if resource not in self._played:
-            names: list[dict[str, str]] = [{} for _ in self._sides]
-            self._played[resource] = {
-                label: self._ask(f"{resource} {label}", case, names) for label, case in CASES[resource].items()
-            }
+            cases = CASES[resource]
+            stock, ours = self._stock.ask(resource, cases), self._ours.ask(resource, cases)
+            for label, case in cases.items():
+                forget_tolerated(case.name, stock[label], ours[label], below_prefix=self._below_prefix)
+            played.add(f"{resource} on {self._backend}")
+            self._played[resource] = {label: (stock[label], ours[label]) for label in cases}
         return self._played[resource]
-
-    def _ask(self, label: str, case, names: list[dict[str, str]]) -> tuple[dict, dict]:
-        answers = []
-        for (server, normalizer), known in zip(self._sides, names, strict=True):
-            try:
-                answers.append(normalizer.normalize(label, play(case, server.url, known)))
-            except (OSError, http.client.HTTPException) as error:
-                answers.append({"status": 0, "headers": {}, "body": f"no answer: {error!r}"})
-        forget_tolerated(case.name, *answers, below_prefix=self._below_prefix)
-        return answers[0], answers[1]
 
 
 @pytest.fixture(scope="module")
-def pair(start_usual_server, backend, target):
+def pair(request, start_usual_server, backend, target):
     """The two servers on a database."""
-    return Pair(start_usual_server("stock", backend), start_usual_server(target, backend))
+    setting = [backend, "behind nginx" if request.config.getoption("--behind-nginx") else "directly"]
+    if backend == "postgres":
+        setting.append(request.getfixturevalue("postgres").query("SHOW server_version"))
+    stock = KeptStock(lambda: start_usual_server("stock", backend), ", ".join(setting))
+    return Pair(stock, start_usual_server(target, backend), backend)
 
 
 @pytest.mark.parametrize(("resource", "label"), [(r, label) for r, cases in CASES.items() for label in cases])

@@ -99,7 +99,7 @@ class Normalizer:
         if isinstance(value, int):
             if key in _EXPERIMENT_KEYS:
                 return self._experiment(str(value))
-            return "<now>" if _near_now(value) else value
+            return "<now>" if _near_now(value) or _near_now(value * 1000) else value
         if key in ("run_name", "runName", "name", "value") and _GENERATED_NAME.fullmatch(value):
             return "<generated name>"
         if key in _EXPERIMENT_KEYS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import mimetypes
 import posixpath
 import re
@@ -19,6 +20,13 @@ class Tolerance:
     cases: str
     reason: str
     forget: Callable[[Comparable, Comparable], None]
+    #: Whether only some runs need it.
+    by_chance: bool = False
+
+    @property
+    def name(self) -> str:
+        """Tells it from all others."""
+        return f"{self.cases}: {self.reason}"
 
 
 def _message(answer: Comparable) -> str:
@@ -309,17 +317,19 @@ TOLERATED = [
         "what providers want is explained in our own words",
         _forget_descriptions,
     ),
-    Tolerance(".*", "stock asks for the models of endpoints and for bindings in no order", _sort_gateway),
+    Tolerance(".*", "stock asks for the models of endpoints and for bindings in no order", _sort_gateway, by_chance=True),
     Tolerance(
         ".*get-latest-versions.*",
         "stock asks for the versions of a model in no order, and a vacuum of Postgres moves them",
         _sort_versions,
+        by_chance=True,
     ),
-    Tolerance(".*", "endpoints of MCP servers are in the order of their ids, which are random", _sort_endpoints),
+    Tolerance(".*", "endpoints of MCP servers are in the order of their ids, which are random", _sort_endpoints, by_chance=True),
     Tolerance(
         "delete a server with active versions",
         "stock names whichever active version its database has first",
         _cut_active_version,
+        by_chance=True,
     ),
     # Traces.
     Tolerance(
@@ -531,8 +541,17 @@ TOLERATED_BELOW_PREFIX = [
 ]
 
 
+#: Which tolerances some case has needed in this process, by their cases and reason.
+needed: set[str] = set()
+
+
 def forget_tolerated(name: str, stock: Comparable, ours: Comparable, *, below_prefix: bool = False) -> None:
     """Removes from two answers what is tolerated for this case."""
     for tolerance in TOLERATED + (TOLERATED_BELOW_PREFIX if below_prefix else []):
+        if stock == ours:
+            return
         if re.fullmatch(tolerance.cases, name, flags=re.DOTALL):
+            before = copy.deepcopy((stock, ours))
             tolerance.forget(stock, ours)
+            if before != (stock, ours):
+                needed.add(tolerance.name)
