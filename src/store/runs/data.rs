@@ -53,7 +53,7 @@ fn message(row: RunRow, data: RunData, (inputs, outputs): InputsAndOutputs) -> R
 
 /// Everything that belongs to the runs of a list, and `$more`, as one statement: the run's place in the list counted from
 /// 0, then what it is ([`Belongings::add`]), key and value. By the index whatever PostgreSQL believes: see "Look-ups" in
-/// `statement.rs`.
+/// `statement.rs`; a second condition on links would let another index of `inputs` seem as good.
 #[rustfmt::skip]
 macro_rules! pg_data {
     ($($more:literal)*) => {
@@ -63,12 +63,12 @@ macro_rules! pg_data {
             WHERE run_uuid BETWEEN p.id AND p.id \
             UNION ALL SELECT 1, key, value, NULL, NULL, NULL, NULL FROM params WHERE run_uuid BETWEEN p.id AND p.id \
             UNION ALL SELECT 2, key, value, NULL, NULL, NULL, NULL FROM tags WHERE run_uuid BETWEEN p.id AND p.id \
-            UNION ALL (SELECT 3, input_uuid, source_id, NULL::float8, NULL::bigint, NULL::bigint, NULL::boolean \
-            FROM inputs WHERE destination_type = 'RUN' AND destination_id BETWEEN p.id AND p.id \
-            AND source_type = 'DATASET' ORDER BY destination_id) \
-            UNION ALL (SELECT 4, destination_id, NULL::text, NULL::float8, NULL::bigint, step, NULL::boolean \
-            FROM inputs WHERE source_type = 'RUN_OUTPUT' AND source_id BETWEEN p.id AND p.id \
-            AND destination_type = 'MODEL_OUTPUT' ORDER BY source_id)",
+            UNION ALL (SELECT CASE source_type WHEN 'DATASET' THEN 3 END, input_uuid, source_id, NULL::float8, \
+            NULL::bigint, NULL::bigint, NULL::boolean \
+            FROM inputs WHERE destination_type = 'RUN' AND destination_id BETWEEN p.id AND p.id ORDER BY destination_id) \
+            UNION ALL (SELECT CASE destination_type WHEN 'MODEL_OUTPUT' THEN 4 END, destination_id, NULL::text, \
+            NULL::float8, NULL::bigint, step, NULL::boolean \
+            FROM inputs WHERE source_type = 'RUN_OUTPUT' AND source_id BETWEEN p.id AND p.id ORDER BY source_id)",
             $($more,)*
             " OFFSET 0) d"
         )
@@ -77,9 +77,9 @@ macro_rules! pg_data {
 
 pub(super) const PG_LISTED: &str = pg_data!();
 const PG_RUN: &str = pg_data!(
-    " UNION ALL (SELECT 5, destination_id, NULL::text, NULL::float8, NULL::bigint, NULL::bigint, NULL::boolean \
-    FROM inputs WHERE source_type = 'RUN_INPUT' AND source_id BETWEEN p.id AND p.id \
-    AND destination_type = 'MODEL_INPUT' ORDER BY source_id)"
+    " UNION ALL (SELECT CASE destination_type WHEN 'MODEL_INPUT' THEN 5 END, destination_id, NULL::text, \
+    NULL::float8, NULL::bigint, NULL::bigint, NULL::boolean \
+    FROM inputs WHERE source_type = 'RUN_INPUT' AND source_id BETWEEN p.id AND p.id ORDER BY source_id)"
     " UNION ALL (SELECT 6, json_build_array(run_uuid, name, user_id, status, start_time, end_time, lifecycle_stage, \
     artifact_uri, experiment_id)::text, NULL::text, NULL::float8, NULL::bigint, NULL::bigint, NULL::boolean \
     FROM runs WHERE run_uuid BETWEEN p.id AND p.id ORDER BY run_uuid)"
@@ -116,7 +116,7 @@ const SQLITE_RUN: &str = sqlite_data!(
 
 type PartSql = (
     BigInt,
-    Integer,
+    Nullable<Integer>,
     Text,
     Nullable<Text>,
     Nullable<Double>,
@@ -124,7 +124,7 @@ type PartSql = (
     Nullable<BigInt>,
     Nullable<Bool>,
 );
-type Part = (i64, i32, String, Option<String>, Option<f64>, Option<i64>, Option<i64>, Option<bool>);
+type Part = (i64, Option<i32>, String, Option<String>, Option<f64>, Option<i64>, Option<i64>, Option<bool>);
 
 /// What belongs to one run.
 #[derive(Debug, Clone, Default)]
@@ -137,7 +137,7 @@ struct Belongings {
 impl Belongings {
     fn add(&mut self, (_, kind, key, text, value, timestamp, step, is_nan): Part) -> QueryResult<()> {
         match kind {
-            0 => {
+            Some(0) => {
                 let value = if is_nan == Some(true) { Some(f64::NAN) } else { value };
                 self.data.metrics.push(Metric {
                     key: Some(key),
@@ -147,12 +147,18 @@ impl Belongings {
                     ..Metric::default()
                 });
             }
-            1 => self.data.params.push(Param { key: Some(key), value: text }),
-            2 => self.data.tags.push(RunTag { key: Some(key), value: text }),
-            3 => self.links.push(Link::Dataset { input_uuid: key, dataset_uuid: text.unwrap_or_default() }),
-            4 => self.links.push(Link::ModelOutput { model_id: key, step: step.unwrap_or_default() }),
-            5 => self.links.push(Link::ModelInput { model_id: key }),
-            _ => self.row = Some(serde_json::from_str(&key).map_err(|e| DeserializationError(Box::new(e)))?),
+            Some(1) => self.data.params.push(Param { key: Some(key), value: text }),
+            Some(2) => self.data.tags.push(RunTag { key: Some(key), value: text }),
+            Some(3) => {
+                self.links.push(Link::Dataset { input_uuid: key, dataset_uuid: text.unwrap_or_default() });
+            }
+            Some(4) => self.links.push(Link::ModelOutput { model_id: key, step: step.unwrap_or_default() }),
+            Some(5) => self.links.push(Link::ModelInput { model_id: key }),
+            Some(6) => {
+                self.row = Some(serde_json::from_str(&key).map_err(|e| DeserializationError(Box::new(e)))?);
+            }
+            // A link to something else.
+            _ => {}
         }
         Ok(())
     }
