@@ -3,6 +3,7 @@ as neither it nor the cases change. FRESH=1 asks it again."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.client
 import json
@@ -91,5 +92,7 @@ def _sources() -> list[str]:
 
 def _tidy(folder: Path) -> None:
     for path in folder.iterdir():
-        if time.time() - path.stat().st_mtime > KEPT_DAYS * 86400:
-            path.unlink(missing_ok=True)
+        # What another process has not finished yet may be renamed meanwhile.
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - path.stat().st_mtime > KEPT_DAYS * 86400:
+                path.unlink()
