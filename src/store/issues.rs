@@ -12,6 +12,7 @@ use super::error::is_foreign_key_violation;
 use super::experiments::{active_experiment_id, parse_id};
 use super::predicate::{Column, Search};
 use super::schema::issues;
+use super::stored_json::read_json_if_any;
 use super::{Store, each};
 use crate::domain::issue::{IssueUpdate, NewIssue, SEVERITIES};
 use crate::domain::page::{offset_token, parse_offset_token};
@@ -39,7 +40,7 @@ impl Store {
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST`.
     pub async fn get_issue(&self, id: String) -> Result<Issue> {
-        self.read(move |conn| Ok(get_row(conn, &id)?.into_message())).await
+        self.read(move |conn| get_row(conn, &id)?.into_message()).await
     }
 
     /// Changes an issue, which is marked as changed in any case. One transaction.
@@ -56,7 +57,7 @@ impl Store {
                 last_updated_timestamp: now_ms(),
             };
             each!(conn, c => diesel::update(issues::table.find(&id)).set(&changes).execute(c))?;
-            Ok(get_row(conn, &id)?.into_message())
+            get_row(conn, &id)?.into_message()
         })
         .await
     }
@@ -80,11 +81,11 @@ impl Store {
                 if rows.len() > size { offset_token(offset.saturating_add(limit)) } else { String::new() };
             rows.truncate(size);
             let message = |(row, traces): (IssueRow, i64)| {
-                let mut issue = row.into_message();
+                let mut issue = row.into_message()?;
                 issue.trace_count = counts_traces.then(|| i32::try_from(traces).unwrap_or(i32::MAX));
-                issue
+                Ok(issue)
             };
-            let issues = rows.into_iter().map(message).collect();
+            let issues = rows.into_iter().map(message).collect::<Result<_>>()?;
             Ok(search_issues::Response { issues, next_page_token: Some(token) })
         })
         .await
@@ -136,28 +137,26 @@ struct IssueChanges<'a> {
 }
 
 impl IssueRow {
-    fn into_message(self) -> Issue {
-        Issue {
+    fn into_message(self) -> Result<Issue> {
+        let id = self.issue_id.as_str();
+        let root_causes = read_json_if_any(self.root_causes.as_deref(), "issues.root_causes", id)?;
+        let categories = read_json_if_any(self.categories.as_deref(), "issues.categories", id)?;
+        Ok(Issue {
             issue_id: Some(self.issue_id),
             experiment_id: Some(self.experiment_id.to_string()),
             name: Some(self.name),
             description: Some(self.description),
             status: Some(self.status),
             severity: self.severity,
-            root_causes: strings(self.root_causes.as_deref()),
+            root_causes: root_causes.unwrap_or_default(),
             source_run_id: self.source_run_id,
             created_timestamp: Some(self.created_timestamp),
             last_updated_timestamp: Some(self.last_updated_timestamp),
             created_by: self.created_by,
-            categories: strings(self.categories.as_deref()),
+            categories: categories.unwrap_or_default(),
             trace_count: None,
-        }
+        })
     }
-}
-
-/// Reads a list that is stored as JSON.
-fn strings(json: Option<&str>) -> Vec<String> {
-    json.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
 }
 
 /// Writes a list as JSON; nothing for an empty one.
@@ -196,7 +195,7 @@ fn create_in(conn: &mut Conn, new: &NewIssue) -> Result<Issue> {
         }
         e.into()
     })?;
-    Ok(row.into_message())
+    row.into_message()
 }
 
 /// The counts are taken once for all issues, over the index of the kinds of assessments.

@@ -36,6 +36,7 @@ pub mod schema;
 pub mod scorers;
 mod sqlite_file;
 pub mod start;
+mod stored_json;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod traces;

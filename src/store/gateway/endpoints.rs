@@ -23,6 +23,7 @@ use crate::store::experiments::create_experiment_in;
 use crate::store::schema::{
     endpoint_model_mappings as mappings, endpoint_tags, endpoints, experiments, model_definitions,
 };
+use crate::store::stored_json::read_json_if_any;
 use crate::store::{Store, each};
 
 impl Store {
@@ -127,7 +128,7 @@ impl Store {
                 usage_tracking: update.usage_tracking,
                 experiment_id,
                 routing_strategy: update.routing.map(|r| r.as_str_name()),
-                fallback_config_json: new_fallback(&update, old.fallback_config_json.as_deref())?,
+                fallback_config_json: new_fallback(&update, &old)?,
                 last_updated_by: update.updated_by.as_deref(),
                 last_updated_at: now_ms(),
             };
@@ -333,16 +334,15 @@ impl EndpointRow {
         self,
         model_mappings: Vec<GatewayEndpointModelMapping>,
         tags: Vec<GatewayEndpointTag>,
-    ) -> GatewayEndpoint {
-        let stored = self.fallback_config_json.filter(|text| !text.is_empty());
-        let stored = stored.and_then(|text| serde_json::from_str::<StoredFallback>(&text).ok());
+    ) -> Result<GatewayEndpoint> {
+        let stored = read_fallback(self.fallback_config_json.as_deref(), &self.endpoint_id)?;
         let strategy = |name: String| FallbackStrategy::from_str_name(&name).map(i32::from);
         let fallback_config = stored.map(|stored| FallbackConfig {
             strategy: stored.strategy.and_then(strategy),
             max_attempts: stored.max_attempts,
         });
         let routing = self.routing_strategy.as_deref().and_then(RoutingStrategy::from_str_name);
-        GatewayEndpoint {
+        Ok(GatewayEndpoint {
             endpoint_id: Some(self.endpoint_id),
             name: Some(self.name.unwrap_or_default()),
             created_at: Some(self.created_at),
@@ -355,8 +355,12 @@ impl EndpointRow {
             fallback_config,
             experiment_id: self.experiment_id.map(|id| id.to_string()),
             usage_tracking: Some(self.usage_tracking),
-        }
+        })
     }
+}
+
+fn read_fallback(text: Option<&str>, endpoint_id: &str) -> Result<Option<StoredFallback>> {
+    read_json_if_any(text, "endpoints.fallback_config_json", endpoint_id)
 }
 
 impl MappingRow {
@@ -400,12 +404,12 @@ fn stored_fallback(fallback: Option<Fallback>, model_definition_ids: Vec<String>
 }
 
 /// New models bring their own list; without them the old list stays.
-fn new_fallback(update: &EndpointUpdate, old: Option<&str>) -> Result<Option<String>> {
+fn new_fallback(update: &EndpointUpdate, old: &EndpointRow) -> Result<Option<String>> {
     match (&update.models, update.fallback) {
         (Some(models), fallback) => stored_fallback(fallback, fallback_ids(models)).map(Some),
         (None, Some(fallback)) => {
-            let old: StoredFallback =
-                old.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+            let old =
+                read_fallback(old.fallback_config_json.as_deref(), &old.endpoint_id)?.unwrap_or_default();
             stored_fallback(Some(fallback), old.model_definition_ids).map(Some)
         }
         (None, None) => Ok(None),
@@ -502,14 +506,13 @@ fn assemble(conn: &mut Conn, rows: Vec<EndpointRow>) -> Result<Vec<GatewayEndpoi
     for (id, key, value) in found {
         tags.entry(id).or_default().push(GatewayEndpointTag { key: Some(key), value });
     }
-    Ok(rows
-        .into_iter()
+    rows.into_iter()
         .map(|row| {
             let models = models.remove(&row.endpoint_id).unwrap_or_default();
             let tags = tags.remove(&row.endpoint_id).unwrap_or_default();
             row.into_message(models, tags)
         })
-        .collect())
+        .collect()
 }
 
 /// Returns the models of each endpoint, in the order in which they were attached. Two statements.

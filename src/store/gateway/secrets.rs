@@ -12,6 +12,7 @@ use crate::domain::{Error, Result};
 use crate::proto::GatewaySecretInfo;
 use crate::store::conn::Conn;
 use crate::store::schema::secrets;
+use crate::store::stored_json::{read_json, read_json_if_any};
 use crate::store::{Store, each};
 
 /// A secret to be stored.
@@ -152,7 +153,7 @@ impl Store {
                     None => all.load(c),
                 }
             })?;
-            Ok(rows.into_iter().map(Into::into).collect())
+            rows.into_iter().map(SecretRow::into_info).collect()
         })
         .await
     }
@@ -185,21 +186,22 @@ struct SecretChanges<'a> {
     last_updated_at: i64,
 }
 
-impl From<SecretRow> for GatewaySecretInfo {
-    fn from(row: SecretRow) -> Self {
-        let unreadable = |_e| BTreeMap::from([("value".to_owned(), "***".to_owned())]);
-        let auth_config = row.auth_config.filter(|text| !text.is_empty());
-        Self {
-            secret_id: Some(row.secret_id),
-            secret_name: Some(row.secret_name),
-            masked_values: serde_json::from_str(&row.masked_value).unwrap_or_else(unreadable),
-            created_at: Some(row.created_at),
-            last_updated_at: Some(row.last_updated_at),
-            provider: row.provider,
-            created_by: row.created_by,
-            last_updated_by: row.last_updated_by,
-            auth_config: auth_config.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default(),
-        }
+impl SecretRow {
+    fn into_info(self) -> Result<GatewaySecretInfo> {
+        let masked_values = read_json(&self.masked_value, "secrets.masked_value", &self.secret_id)?;
+        let auth_config =
+            read_json_if_any(self.auth_config.as_deref(), "secrets.auth_config", &self.secret_id)?;
+        Ok(GatewaySecretInfo {
+            secret_id: Some(self.secret_id),
+            secret_name: Some(self.secret_name),
+            masked_values,
+            created_at: Some(self.created_at),
+            last_updated_at: Some(self.last_updated_at),
+            provider: self.provider,
+            created_by: self.created_by,
+            last_updated_by: self.last_updated_by,
+            auth_config: auth_config.unwrap_or_default(),
+        })
     }
 }
 
@@ -226,5 +228,5 @@ pub(super) fn require(conn: &mut Conn, id: &str) -> Result<()> {
 fn get_in(conn: &mut Conn, id: &str) -> Result<GatewaySecretInfo> {
     let row: Option<SecretRow> =
         each!(conn, c => existing(id).select(SecretRow::as_select()).first(c).optional())?;
-    row.map(Into::into).ok_or_else(|| not_found(id))
+    row.ok_or_else(|| not_found(id))?.into_info()
 }

@@ -119,6 +119,29 @@ fn models_of_an_endpoint_keep_the_order_of_the_request() {
 }
 
 #[test]
+fn what_cannot_be_read_is_not_written_over() {
+    on_each_database(|store| async move {
+        let secret = make_secret(&store, "s").await.unwrap();
+        let model = make_model(&store, "m", &secret).await;
+        let endpoint = make_endpoint(&store, "e", &[&model]).await.unwrap().endpoint_id.unwrap();
+        let broken = "UPDATE endpoints SET fallback_config_json = '{\"model_definition_ids\": [\"a\"'";
+        store.execute(broken.into()).await;
+        let update: UpdateGatewayEndpoint =
+            message(json!({"endpoint_id": endpoint, "fallback_config": {"max_attempts": 1}}));
+        let update = EndpointUpdate::try_from(update).unwrap();
+        let changed = store.update_gateway_endpoint(update).await.unwrap_err();
+        let listed = store.list_gateway_endpoints(None).await.unwrap_err();
+        for error in [changed, listed] {
+            assert_eq!(error.code, ErrorCode::InternalError);
+            assert!(
+                error.message.contains(&format!("endpoints.fallback_config_json of '{endpoint}'")),
+                "{error}"
+            );
+        }
+    });
+}
+
+#[test]
 fn what_the_gateway_spent_counts_for_the_budgets_it_is_for() {
     on_each_database(|store| async move {
         let secret = make_secret(&store, "s").await.unwrap();

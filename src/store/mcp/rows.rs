@@ -14,6 +14,7 @@ use crate::store::dialect::Dialect;
 use crate::store::each;
 use crate::store::predicate::Search;
 use crate::store::schema::{mcp_server_aliases, mcp_server_tags, mcp_server_version_tags};
+use crate::store::stored_json::{read_json, read_json_if_any};
 
 /// The newest version of each server: active ones first, then by their precedence. A part of a FROM clause.
 pub(super) const LATEST_VERSIONS: &str = "(SELECT n.name, n.version, n.server_json, n.status, ROW_NUMBER() OVER \
@@ -192,15 +193,14 @@ pub(super) fn servers(conn: &mut Conn, rows: Vec<ServerRow>) -> Result<Vec<Serve
         endpoint.tools = Shown::Hidden;
         endpoints.entry(endpoint.server_name.clone()).or_default().push(endpoint);
     }
-    Ok(rows
-        .into_iter()
+    rows.into_iter()
         .map(|row| {
             let aliases = aliases.remove(&row.name).unwrap_or_default();
             let endpoints = endpoints.remove(&row.name).unwrap_or_default();
             let tags = tags_of.remove(&row.name).unwrap_or_default();
             row.into_server(tags, aliases, endpoints)
         })
-        .collect())
+        .collect()
 }
 
 /// Adds tags and aliases to versions. Two statements.
@@ -221,8 +221,7 @@ pub(super) fn versions(conn: &mut Conn, rows: Vec<VersionRow>) -> Result<Vec<Ver
     for (name, version, key, value) in tags {
         tags_of.entry((name, version)).or_default().insert(key, value.unwrap_or_default());
     }
-    Ok(rows
-        .into_iter()
+    rows.into_iter()
         .map(|row| {
             let of_server = aliases.get(&row.name).map(Vec::as_slice).unwrap_or_default();
             let own = of_server.iter().filter(|alias| alias.version == row.version);
@@ -230,7 +229,7 @@ pub(super) fn versions(conn: &mut Conn, rows: Vec<VersionRow>) -> Result<Vec<Ver
             let tags = tags_of.get(&(row.name.clone(), row.version.clone())).cloned().unwrap_or_default();
             row.into_version(own, tags)
         })
-        .collect())
+        .collect()
 }
 
 /// Adds the versions behind them to endpoints. Two statements.
@@ -253,23 +252,21 @@ fn aliases_of(conn: &mut Conn, names: &[&str]) -> Result<HashMap<String, Vec<Ali
     Ok(aliases)
 }
 
-/// Reads a column of JSON; what cannot be read is null, as is what is not there.
-fn json(text: Option<&str>) -> Value {
-    text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
-}
-
 impl ServerRow {
     fn into_server(
         self,
         tags: BTreeMap<String, String>,
         aliases: Vec<Alias>,
         endpoints: Vec<Endpoint>,
-    ) -> Server {
-        let latest = json(self.latest_json.as_deref());
+    ) -> Result<Server> {
+        let json = |text: Option<&str>, column| read_json_if_any::<Value>(text, column, &self.name);
+        let latest =
+            json(self.latest_json.as_deref(), "mcp_server_versions.server_json")?.unwrap_or_default();
+        let icons = json(self.icons.as_deref(), "mcp_servers.icons")?.unwrap_or_default();
         let of_latest = || latest.get("description").and_then(Value::as_str).map(ToOwned::to_owned);
-        Server {
+        Ok(Server {
             description: self.description.or_else(of_latest),
-            icons: resolve_icons(Some(&json(self.icons.as_deref())), latest.get("icons")),
+            icons: resolve_icons(Some(&icons), latest.get("icons")),
             name: self.name,
             display_name: self.display_name,
             workspace: DEFAULT_WORKSPACE,
@@ -282,36 +279,38 @@ impl ServerRow {
             last_updated_by: self.last_updated_by,
             creation_timestamp: self.created_at,
             last_updated_timestamp: self.last_updated_at,
-        }
+        })
     }
 }
 
 impl VersionRow {
-    fn into_version(self, aliases: Vec<String>, tags: BTreeMap<String, String>) -> Version {
-        let tools = json(self.tools.as_deref());
-        let connect_options = serde_json::from_value(json(self.connect_options.as_deref()));
-        Version {
-            server_json: json(Some(&self.server_json)),
-            has_tools: tools.is_array(),
-            tools: read_tools(tools),
+    fn into_version(self, aliases: Vec<String>, tags: BTreeMap<String, String>) -> Result<Version> {
+        const TOOLS: &str = "mcp_server_versions.tools";
+        const OPTIONS: &str = "mcp_server_versions.connect_options";
+        let row = format!("{} {}", self.name, self.version);
+        let tools = read_json_if_any::<Option<Vec<Tool>>>(self.tools.as_deref(), TOOLS, &row)?.flatten();
+        let options: Option<Option<_>> = read_json_if_any(self.connect_options.as_deref(), OPTIONS, &row)?;
+        Ok(Version {
+            server_json: read_json(&self.server_json, "mcp_server_versions.server_json", &row)?,
+            has_tools: tools.is_some(),
+            tools: shown_tools(tools.unwrap_or_default()),
             name: self.name,
             version: self.version,
             workspace: DEFAULT_WORKSPACE,
             status: self.status,
             aliases,
             tags,
-            connect_options: connect_options.unwrap_or_default(),
+            connect_options: options.flatten().unwrap_or_default(),
             source: self.source,
             created_by: self.created_by,
             last_updated_by: self.last_updated_by,
             creation_timestamp: self.created_at,
             last_updated_timestamp: self.last_updated_at,
-        }
+        })
     }
 }
 
-fn read_tools(tools: Value) -> Vec<Tool> {
-    let mut tools: Vec<Tool> = serde_json::from_value(tools).unwrap_or_default();
+fn shown_tools(mut tools: Vec<Tool>) -> Vec<Tool> {
     for icons in tools.iter_mut().filter_map(|tool| tool.icons.as_mut()?.as_array_mut()) {
         for icon in icons.iter_mut().filter_map(Value::as_object_mut) {
             *icon = shown_icon(std::mem::take(icon));
