@@ -21,19 +21,19 @@ pub struct Config {
     pub backend_store_uri: StoreUri,
     /// Where new experiments keep their artifacts. Only experiments made from now on follow it.
     pub default_artifact_root: String,
-    /// Whether the server hands artifacts through. Without it clients need access to the artifact store.
+    /// Whether the server proxies artifacts. Without it clients need access to the artifact store.
     pub serve_artifacts: bool,
-    /// Whether the server does nothing but hand artifacts through; the database is then never opened.
+    /// Whether the server only proxies artifacts; the database is then never opened.
     pub artifacts_only: bool,
-    /// Where artifacts that the server hands through are kept.
+    /// Where proxied artifacts are stored.
     pub artifacts_destination: String,
-    /// How stores of objects are reached.
+    /// How object stores are reached.
     pub environment: Environment,
-    /// How long URLs are good by which clients read files from the store. Too short and slow downloads cannot begin
-    /// their last parts; too long and a URL that got into wrong hands works on.
+    /// The lifetime of presigned download URLs. Too short and slow downloads cannot begin their last parts;
+    /// too long and a leaked URL works on.
     pub presigned_download_ttl: Duration,
-    /// Schemes whose artifact URIs may name any host. Each lets clients make the server connect to hosts of
-    /// their choice.
+    /// Schemes whose artifact URIs may name any host. Each opens SSRF: clients choose hosts the server
+    /// connects to.
     pub allowed_artifact_schemes: Vec<String>,
     /// The limits on what clients may send.
     pub limits: Limits,
@@ -45,11 +45,11 @@ pub struct Config {
     pub host: String,
     /// The port to listen on; 0 takes a free one.
     pub port: u16,
-    /// What goes before every path: empty, or begins with a slash and does not end with one.
+    /// The prefix of every path: empty, or begins with a slash and does not end with one.
     pub static_prefix: String,
-    /// Threads that speak HTTP. More than there are cores only costs memory.
+    /// HTTP worker threads. More than there are cores only costs memory.
     pub workers: usize,
-    /// Who may call from where; `None` switches every check and every security header off.
+    /// The access rules; `None` disables every check and every security header.
     pub security: Option<Security>,
     /// Whether `/metrics` exists.
     pub expose_prometheus: bool,
@@ -59,22 +59,22 @@ pub struct Config {
     pub log: LogSettings,
     /// How the database is used.
     pub database: DatabaseSettings,
-    /// How long the server waits for open requests when it is asked to stop. Too short and slow uploads are
-    /// cut; too long and whoever stops the server kills it first (Kubernetes after 30 s).
+    /// The graceful shutdown timeout for open requests. Too short and slow uploads are cut; too long and
+    /// whoever stops the server kills it first (Kubernetes after 30 s).
     pub shutdown_timeout: Duration,
-    /// How long an idle connection stays open. Shorter than a load balancer's own time and that balancer
-    /// sends requests into closing connections, which clients see as 502.
+    /// The keep-alive timeout. Shorter than a load balancer's own and that balancer sends requests into
+    /// closing connections, which clients see as 502.
     pub keep_alive: Duration,
-    /// The longest body that is read into memory, in bytes, also after it was unpacked. Too low and big exports are
+    /// The size limit of a body held in memory, in bytes, also when decompressed. Too low and big exports are
     /// refused with 413. Artifacts are streamed and not limited.
     pub json_limit_bytes: usize,
-    /// How much memory bodies in flight and answers being written may take together, in bytes. Too low and large
-    /// requests are refused with 413, or with 503 when several come at once; too high and they fill the machine.
+    /// The memory budget of bodies in flight and of responses being written, in bytes. Too low and large
+    /// requests are refused with 413, or with 503 when several come at once; too high and they exhaust it.
     pub memory_limit_bytes: usize,
-    /// How long a client may send or read next to nothing. Too short and clients behind bad lines are cut; too long and
-    /// idle ones keep memory from the others.
+    /// The slow-client timeout, on sending and reading. Too short and clients behind bad lines are cut; too
+    /// long and idle ones keep memory from the others.
     pub slow_client_timeout: Duration,
-    /// How long a body that is read into memory may take to arrive, however steadily it comes.
+    /// The deadline for receiving a body that is held in memory, however steadily it comes.
     pub body_timeout: Duration,
 }
 
@@ -112,14 +112,14 @@ impl Default for Config {
     }
 }
 
-/// The variables that the tools of the clouds read: AWS's, Google's and Azure's, and MLflow's about S3 and about the way to
-/// another MLflow server. They are settings by names that others have chosen, so they are kept as they are. Their values
-/// do not show when this is printed.
+/// The environment variables of the cloud SDKs: AWS's, Google's and Azure's, and MLflow's about S3 and about
+/// other MLflow servers. Their names are given by others, so they are kept as they are. Debug output redacts
+/// their values.
 #[derive(Clone, Default)]
 pub struct Environment(HashMap<String, String>);
 
 impl Environment {
-    /// How the names begin that are kept.
+    /// Prefixes of the kept variables.
     const PREFIXES: [&str; 10] = [
         "AWS_",
         "AZURE_",
@@ -138,7 +138,7 @@ impl Environment {
         self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 
-    /// Says whether a variable is set to what Python's side of MLflow takes as true.
+    /// Says whether a variable is true by MLflow's rules in Python.
     pub fn is_on(&self, name: &str) -> bool {
         self.get(name).is_some_and(|value| matches!(value.to_ascii_lowercase().as_str(), "true" | "1"))
     }
@@ -160,7 +160,7 @@ impl fmt::Debug for Environment {
     }
 }
 
-/// Which requests are let through and how answers are guarded.
+/// Access rules and security headers.
 ///
 /// Upstream: `mlflow.server.fastapi_security`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -209,18 +209,18 @@ pub enum LogFormat {
 pub struct DatabaseSettings {
     /// Database threads, each with one connection of its own.
     pub threads: Option<usize>,
-    /// Work that may wait for a database thread before requests are refused with 503.
+    /// The queue limit for database threads; above it requests are refused with 503.
     pub queue: Option<usize>,
     /// How often SQLite waits for the disk.
     pub sqlite_synchronous: Option<SqliteSynchronous>,
-    /// How long one statement may run on PostgreSQL; zero is no limit.
+    /// The statement timeout on PostgreSQL; zero is no limit.
     pub statement_timeout: Option<Duration>,
-    /// How long a starting server waits for PostgreSQL to take connections; zero tries once. Too short and a server that
+    /// The startup timeout for PostgreSQL to accept connections; zero tries once. Too short and a server that
     /// is started together with its database gives up; too long and a mistake is only seen in the log.
     pub start_timeout: Option<Duration>,
-    /// How old a connection to PostgreSQL may become before it is replaced; `None` is no limit.
+    /// The maximum age of a connection to PostgreSQL; `None` is no limit.
     pub recycle: Option<Duration>,
-    /// What stands between the server and PostgreSQL.
+    /// The pooler before PostgreSQL, if any.
     pub pooler: PostgresPooler,
 }
 
@@ -251,15 +251,15 @@ pub enum SqliteSynchronous {
 pub struct WebhookSettings {
     /// Schemes that URLs may have.
     pub allowed_schemes: Vec<String>,
-    /// Whether URLs may lead to private addresses. Lets whoever makes webhooks reach what only this machine can.
+    /// Whether URLs may lead to private addresses. Opens SSRF to whoever makes webhooks.
     pub allow_private_ips: bool,
-    /// How long one request may take. Too high and dead receivers keep others waiting.
+    /// The request timeout. Too high and dead receivers keep others waiting.
     pub request_timeout: Duration,
-    /// How often a request is repeated after a failure that may pass.
+    /// How often a request is retried after a transient failure.
     pub max_retries: u32,
     /// Requests at a time.
     pub max_workers: usize,
-    /// What secrets are encrypted with.
+    /// The encryption key of secrets.
     pub secret_key: Option<FernetKey>,
 }
 
@@ -276,7 +276,7 @@ impl Default for WebhookSettings {
     }
 }
 
-/// Which URLs may be named that something will be sent to or fetched from.
+/// The rules of the SSRF guard for URLs other than webhooks'.
 #[derive(Debug, Clone)]
 pub struct TargetRules {
     /// Schemes that they may have.
@@ -297,14 +297,14 @@ pub struct GatewaySettings {
     /// Whether there is such a configuration. The names are those of `MLFLOW_ENABLE_AI_GATEWAY` and
     /// `MLFLOW_GATEWAY_…`.
     pub is_enabled: bool,
-    /// What the keys of secrets are encrypted with, from `MLFLOW_CRYPTO_KEK_…`. With another one than they were
-    /// written with, stock cannot read them.
+    /// The key encryption key of secrets, from `MLFLOW_CRYPTO_KEK_…`. With another one than they were written
+    /// with, stock cannot read them.
     pub secret_key: KeyEncryptionKey,
     /// Which providers may be used.
     pub providers: Policy,
-    /// What addresses providers may have.
+    /// SSRF guard for their addresses.
     pub api_base: TargetRules,
-    /// The folder of what is known about models, a file for each provider; `None` lists no models.
+    /// The folder of the model catalogue, a file for each provider; `None` lists no models.
     pub model_catalog: Option<PathBuf>,
 }
 
@@ -320,7 +320,7 @@ impl Default for GatewaySettings {
     }
 }
 
-/// A database URI whose password does not show when it is printed.
+/// A database URI whose password is redacted when printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct StoreUri(String);
 
@@ -348,7 +348,7 @@ impl fmt::Debug for StoreUri {
     }
 }
 
-/// Replaces the password in the user part of `uri`, and those given as parameters, by `***`.
+/// Redacts the password in the user part of `uri`, and those given as parameters, by `***`.
 fn redact(uri: &str) -> String {
     let (base, query) = uri.split_once('?').map_or((uri, None), |(base, query)| (base, Some(query)));
     // The last @ ends the user part: a password may hold an unescaped one.

@@ -1,5 +1,5 @@
-//! Ferroflow, a drop-in MLflow tracking server. The map of its rooms, in the order in which they may
-//! import one another:
+//! Ferroflow, a drop-in MLflow tracking server. The modules, in the order in which they may import one
+//! another:
 //!
 //! - [`proto`] — the messages of the protocol and their JSON form.
 //! - [`domain`] — what MLflow means: rules, limits, errors.

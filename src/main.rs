@@ -2,7 +2,7 @@
 
 use tikv_jemallocator::Jemalloc;
 
-/// The C library's allocator keeps the most that loads ever needed, and spends a quarter of a search on joining freed pieces.
+/// The C library's allocator keeps its peak memory, and spends a quarter of a search on coalescing chunks.
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
 

@@ -1,4 +1,4 @@
-//! From settings to a running server, and back to nothing when it is asked to stop.
+//! Startup and graceful shutdown of the server.
 
 mod connection;
 
@@ -30,12 +30,11 @@ use crate::store::uri::DatabaseUri;
 use crate::store::{Store, StoreSettings, migrate, start};
 use crate::webhooks::Webhooks;
 
-/// How long the end waits for uploads to be taken back.
+/// The shutdown timeout for aborting uploads.
 const SETTLE_TIME: Duration = Duration::from_secs(10);
 
-/// Serves until the process is asked to stop (SIGTERM, SIGINT); then takes no new connections, finishes the
-/// open requests within the time that the settings give, and returns. A second signal ends the waiting. `/metrics`
-/// shows `lost_lines`.
+/// Serves until SIGTERM or SIGINT; then a graceful shutdown: no new connections, open requests finish within
+/// the timeout of the settings. A second signal ends the waiting. `/metrics` shows `lost_lines`.
 ///
 /// # Errors
 /// When the database or the port cannot be used.
@@ -87,24 +86,24 @@ async fn serve(config: Config, lost_lines: &IntCounter) -> Result<()> {
     if let Some(delivering) = delivering {
         delivering.await?;
     }
-    // Connections that were cut have left uploads to stores of objects behind.
+    // Cut connections have left multipart uploads to be aborted.
     if tokio::time::timeout(SETTLE_TIME, state.artifacts.settle()).await.is_err() {
         warn!("some uploads to the artifact store could not be taken back");
     }
-    // The last reference to the store ends its threads, after the work that they were given.
+    // Dropping the last reference to the store ends its threads, after their queued work.
     drop(state);
     info!("stopped");
     Ok(())
 }
 
-/// The end of a server that was asked to stop while it waited for its database.
+/// The result of a shutdown while waiting for the database.
 #[expect(clippy::unnecessary_wraps, reason = "it is what the server returns")]
 fn stopped_early() -> Result<()> {
     info!("stopped before it served");
     Ok(())
 }
 
-/// Takes the port before anything else, so that a second server does not touch the database.
+/// Binds the port before anything else, so that a second server does not touch the database.
 fn listen(host: &str, port: u16) -> Result<TcpListener> {
     let addresses = (host.trim_matches(['[', ']']), port)
         .to_socket_addrs()
@@ -177,7 +176,7 @@ fn store_settings(config: &Config) -> StoreSettings {
     settings
 }
 
-/// Builds what one worker runs: every route, inside the layers of `api/middleware`.
+/// Builds the service of one worker: every route, inside the `api/middleware`.
 pub fn build_app(state: &Data<AppState>) -> App<impl AppFactory + use<>> {
     let rules = security::Rules::new(&state.config).map(Rc::new);
     let patience = state.config.slow_client_timeout;

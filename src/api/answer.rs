@@ -1,8 +1,8 @@
-//! Answers that turn out to be large: they are written off the HTTP workers, in pieces that count as memory in use until
+//! Large responses: serialized off the HTTP workers, in chunks that count against the memory budget until
 //! they are sent.
 //!
-//! The handler leaves a large answer in its response as [`Unwritten`], and the layer around all handlers, which may wait,
-//! has it written.
+//! The handler leaves a large response as an [`Unwritten`] extension; the middleware around all handlers,
+//! which may wait, serializes it.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -21,24 +21,24 @@ use super::memory::Share;
 use super::state::{App, AppState};
 use crate::domain::{Error, Result};
 
-/// Answers up to this size are written where they are made.
+/// Responses up to this size are serialized by the handler.
 pub const LARGE: usize = 256 * 1024;
 /// The size of the pieces of larger ones.
 const PIECE: usize = 256 * 1024;
-/// Searches for no more rows than this take no memory ahead.
+/// Searches for no more rows than this reserve no memory.
 const FEW_ROWS: usize = 1000;
 /// What a row takes until the answer is written.
 const ROW_SIZE: usize = 4096;
-/// The most rows that memory is taken for ahead.
+/// The most rows that memory is reserved for.
 const MANY_ROWS: usize = 50_000;
 
 type Writing = Box<dyn FnOnce(Share) -> Result<Pieces> + Send>;
 
-/// An answer that is still to be written.
+/// A response that is not serialized yet.
 pub struct Unwritten(Writing);
 
 impl Unwritten {
-    /// Keeps a message whose JSON is too long to be written at once.
+    /// Keeps a message whose JSON is too long to serialize at once.
     pub fn new(message: impl Serialize + Send + 'static, end: &'static [u8]) -> Self {
         Self::of(move |pieces| {
             serde_json::to_writer(&mut *pieces, &message)?;
@@ -62,10 +62,10 @@ impl Unwritten {
     }
 }
 
-/// Memory that was taken for an answer before it was known how large it is.
+/// Memory reserved for a response before its size is known.
 struct Expected(Share);
 
-/// Takes memory for the answer to a search for so many rows, before the database is asked.
+/// Reserves memory for the response to a search for so many rows, before the query.
 ///
 /// # Errors
 /// `TEMPORARILY_UNAVAILABLE` when the memory is in use.
@@ -73,14 +73,14 @@ pub async fn expect_rows(app: &AppState, request: &HttpRequest, rows: usize) -> 
     if rows <= FEW_ROWS {
         return Ok(());
     }
-    // Most searches find less than they ask for, so one that asks for all must not be too large for ever.
+    // Most searches find less than they ask for, so the reservation is capped: asking for all must work.
     let most = app.config.memory_limit_bytes / 2;
     let share = app.budget.take((rows.min(MANY_ROWS) * ROW_SIZE).min(most)).await?;
     request.extensions_mut().insert(Expected(share));
     Ok(())
 }
 
-/// Passes `request` on to `service`, and has its answer written where that was left to do.
+/// Passes `request` on to `service`, and serializes its response if left [`Unwritten`].
 pub fn call<S>(
     app: &App,
     request: ServiceRequest,
@@ -145,7 +145,7 @@ impl Pieces {
         Ok(())
     }
 
-    /// Ends the writing, and gives back what was taken for more.
+    /// Ends the writing and releases memory reserved for more.
     fn finish(&mut self) {
         self.whole.push_back(take(&mut self.last).into());
         self.left = self.whole.iter().map(Bytes::len).sum();

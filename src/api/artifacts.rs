@@ -177,8 +177,7 @@ pub(super) async fn logged_model_location(app: &App, model_id: String) -> Result
     Ok(model.info.and_then(|info| info.artifact_uri).unwrap_or_default())
 }
 
-/// The folder of the artifact proxy, for handlers that need it; a server that does not hand artifacts through
-/// answers 503.
+/// The folder of the artifact proxy, as an extractor; a server that does not proxy artifacts answers 503.
 pub struct Served(pub(super) Folder);
 
 impl FromRequest for Served {
@@ -208,7 +207,7 @@ impl NotServed {
     }
 }
 
-/// How the path of a file stands in the route table.
+/// The path parameter of a file in the route table.
 const FILE: &str = "{path:.*}";
 
 impl fmt::Display for NotServed {
@@ -286,7 +285,7 @@ pub async fn delete_proxied_artifact(
     reply::empty()
 }
 
-/// Writes `first` and the rest of `body` to `upload`, at the pace of the store.
+/// Streams `first` and the rest of `body` to `upload`, with backpressure.
 async fn receive(upload: &mut Upload, first: Option<Bytes>, body: &mut Payload, limit: u64) -> Result<()> {
     let mut received = 0;
     let mut next = if first.is_some() { first } else { next_chunk(body).await? };
@@ -304,7 +303,7 @@ async fn receive(upload: &mut Upload, first: Option<Bytes>, body: &mut Payload, 
 /// Returns the next bytes of a body, not empty ones; `None` at its end.
 ///
 /// # Errors
-/// `BAD_REQUEST` if the client hung up or broke its own framing.
+/// `BAD_REQUEST` if the client disconnected or sent bad framing.
 async fn next_chunk(body: &mut Payload) -> Result<Option<Bytes>> {
     loop {
         match body.next().await {

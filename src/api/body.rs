@@ -1,5 +1,5 @@
-//! Bodies that are held in memory: how long they may be, how much memory they may take, and that large ones are read
-//! off the HTTP workers. Artifacts are streams and no matter of this file.
+//! Request bodies held in memory: their size limit, their memory budget, and reading large ones off the HTTP
+//! workers. Artifacts are streamed, and not handled here.
 
 use std::io::ErrorKind;
 use std::mem::take;
@@ -22,16 +22,16 @@ use crate::proto::outline::{self, Outline};
 
 /// Bodies from this size on are read off the threads that answer requests.
 const LARGE: usize = 256 * 1024;
-/// What a body takes for each of its bytes: itself, and the texts of the message that is made of it.
+/// Memory per byte of a body: the byte itself, and the strings of the parsed message.
 const COPIES: usize = 2;
-/// What a value takes beside its text until the message is made: it is part of a tree.
+/// Memory of a value besides its text until the message is built: a tree node.
 pub const VALUE_SIZE: usize = 128;
-/// Shares below this size are not kept longer than it takes to read the body.
+/// Reservations below this size are released once the body is parsed.
 const SMALL: usize = 32 * 1024;
-/// What is taken for a body that does not say how long it is.
+/// The first reservation for a body without `Content-Length`.
 const FIRST_PART: usize = 16 * 1024;
 
-/// The body of a request with the memory that it takes.
+/// A request body with its memory reservation.
 pub struct Body {
     bytes: Bytes,
     share: Share,
@@ -39,7 +39,7 @@ pub struct Body {
     request: HttpRequest,
 }
 
-/// What keeps memory taken as long as a request is there.
+/// Keeps memory reserved for the lifetime of a request.
 struct Held(#[expect(dead_code, reason = "it is there to be dropped")] Share);
 
 impl FromRequest for Body {
@@ -53,10 +53,10 @@ impl FromRequest for Body {
 }
 
 impl Body {
-    /// Receives a body. Its memory is taken before its first byte is asked for.
+    /// Receives a body. Memory is reserved before its first byte is read.
     ///
     /// # Errors
-    /// 413 for one that is too long, 503 when there is no memory, 408 for one that comes too slowly.
+    /// 413 for one that is too long, 503 when memory is exhausted, 408 on a timeout.
     pub async fn receive(request: HttpRequest, payload: Payload) -> Result<Self> {
         let app = request.app_data::<App>().cloned().ok_or_else(|| Error::internal("no state"))?;
         let limit = app.config.body_timeout;
@@ -83,7 +83,7 @@ impl Body {
             }
             if length > whole.capacity() {
                 let capacity = declared.unwrap_or(length.next_power_of_two()).max(length);
-                // While it grows, both are there.
+                // Both allocations coexist here.
                 share.grow(capacity.saturating_mul(COPIES)).await?;
                 whole.reserve(capacity - whole.len());
             }
@@ -103,7 +103,7 @@ impl Body {
         &self.app
     }
 
-    /// Makes sure of `copies` times the memory of the bytes and of `more` bytes, in all.
+    /// Reserves `copies` times the length of the bytes and `more` bytes, in total.
     ///
     /// # Errors
     /// As [`Share::grow`].
@@ -131,8 +131,8 @@ impl Body {
         self.app.heavy.run(move || work(&bytes)).await
     }
 
-    /// Hands the bytes over, off the HTTP workers when they are many. What is taken of memory stays so until the request
-    /// is answered, and as long as the work goes on.
+    /// Moves the bytes into work, off the HTTP workers when they are many. Memory stays reserved until the
+    /// request is answered, and as long as the work runs.
     ///
     /// # Errors
     /// `INTERNAL_ERROR` when it panics.
@@ -154,7 +154,7 @@ impl Body {
         Ok(done)
     }
 
-    /// Puts what was unpacked in the place of the bytes.
+    /// Replaces the bytes by the decompressed ones.
     pub fn replace(&mut self, bytes: Vec<u8>) {
         self.bytes = bytes.into();
     }
@@ -177,7 +177,7 @@ impl Body {
     }
 }
 
-/// A body that is a document of modest size, which its handler reads itself.
+/// A body of modest size that its handler parses itself.
 pub struct Document(Bytes);
 
 /// How many times shorter than other bodies documents must be, and how many times fewer values they may hold.
@@ -214,7 +214,7 @@ fn declared_length(request: &HttpRequest) -> Option<usize> {
     request.headers().get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// Returns how many values there are, as far as that matters.
+/// Returns the number of values; 0 for small bodies.
 fn outline_of(
     limits: &Limits,
     bytes: &[u8],

@@ -1,5 +1,5 @@
-//! What clients do with the artifact store themselves, with URLs that this server signs: uploads in parts, and
-//! files of runs and models whose artifacts do not go through this server.
+//! Direct access of clients to the artifact store through presigned URLs: multipart uploads, and files of
+//! runs and models whose artifacts are not proxied.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -21,9 +21,9 @@ use crate::proto::{
     create_multipart_upload, create_presigned_download_url, create_presigned_upload_url,
 };
 
-/// How long a URL for an upload is good if the client does not say, in seconds.
+/// Default lifetime of a presigned upload URL, in seconds.
 const UPLOAD_TTL: i64 = 900;
-/// The longest that a URL may be good, in seconds: the stores' own limit.
+/// The longest lifetime of a URL, in seconds: the stores' own limit.
 const MAX_TTL: u64 = 604_800;
 
 impl Request for CreateMultipartUpload {
@@ -104,7 +104,7 @@ fn validate_multipart(folder: &Folder) -> Result<()> {
     require(folder.direct().uploads_in_parts, "Multipart upload")
 }
 
-/// Upstream: `_UnsupportedMultipartUploadException` and its like. The client library then does without.
+/// Upstream: `_UnsupportedMultipartUploadException` and its like. The client library then falls back.
 fn require(is_supported: bool, what: &str) -> Result<()> {
     if is_supported {
         return Ok(());

@@ -1,5 +1,5 @@
-//! A stored file as an answer: what kind it is and how it is named, the part that was asked for, and whether
-//! the client has it already. The bytes are streamed; which file it is was decided by the handler.
+//! File downloads: content type, `Content-Disposition`, range requests and conditional requests. The bytes
+//! are streamed; the handler has chosen the file.
 
 use std::ops::Range;
 use std::time::{Duration, SystemTime};
@@ -23,13 +23,13 @@ use crate::domain::Result;
 pub(super) enum Sender {
     /// The artifact proxy (starlette): a malformed range is 400.
     Proxy,
-    /// The downloads of the user interface (werkzeug): browsers ask before they use their copy; a malformed range is 416.
+    /// The downloads of the user interface (werkzeug): `Cache-Control: no-cache`; a malformed range is 416.
     Page,
 }
 
-/// Answers `request` with the file at `path`, always to be saved and never to be shown.
+/// Answers `request` with the file at `path`, always as an attachment.
 ///
-/// Differs: several ranges at once are answered with the whole file.
+/// Differs: multiple ranges are answered with the whole file.
 pub(super) async fn send(
     request: &HttpRequest,
     folder: &Folder,
@@ -65,7 +65,7 @@ fn answer(request: &HttpRequest, file: File, file_name: &str, sender: Sender) ->
     response.body(SizedStream::new(range.end - range.start, file.stream(range)))
 }
 
-/// Adds what is said of a file even if it is not sent.
+/// Adds the headers of a file, which a 304 has too.
 fn described(
     mut response: HttpResponseBuilder,
     stat: &Stat,
@@ -96,7 +96,7 @@ fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
-/// Says whether the client has this very content. Its date is asked only if it names no content.
+/// Evaluates `If-None-Match`; `If-Modified-Since` only in its absence.
 fn is_known(headers: &HeaderMap, stat: &Stat) -> bool {
     if let Some(tags) = text(headers, IF_NONE_MATCH) {
         return tags.split(',').map(str::trim).any(|tag| {
@@ -114,7 +114,7 @@ fn parse_date(text: &str) -> Option<SystemTime> {
     text.parse::<HttpDate>().ok().map(SystemTime::from)
 }
 
-/// Dates in headers have no fractions.
+/// HTTP dates have whole seconds.
 fn whole_seconds(time: SystemTime) -> SystemTime {
     let since_epoch = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     SystemTime::UNIX_EPOCH + Duration::from_secs(since_epoch.as_secs())
@@ -182,8 +182,8 @@ const ATTRIBUTE: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'|')
     .remove(b'~');
 
-/// Returns the `Content-Disposition` of a file to be saved as `file_name`; names that are not ASCII come
-/// twice, for clients that know only the plain form.
+/// Returns the `Content-Disposition` of an attachment `file_name`; non-ASCII names come twice, for clients
+/// that know only the plain form.
 ///
 /// Upstream: `_content_disposition_attachment`.
 fn attachment(file_name: &str) -> String {
@@ -203,7 +203,7 @@ fn quoted(value: &str) -> String {
     if !value.is_empty() && value.chars().all(is_token) {
         return value.to_owned();
     }
-    // control characters cannot stand in a header at all
+    // control characters are invalid in headers
     let value: String = value.chars().filter(|c| !c.is_control()).collect();
     format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""))
 }

@@ -148,7 +148,7 @@ pub async fn upsert_dataset_records(
     })
 }
 
-/// Reads records, with the memory that they take.
+/// Parses records and reserves their memory.
 async fn read_records(app: &AppState, text: String) -> Result<(Vec<GivenRecord>, Share)> {
     let (is_large, limits) = (text.len() >= LARGE, app.limits.clone());
     let count = move || (count_values(text.as_bytes(), &limits), text);

@@ -1,8 +1,8 @@
-//! Requests: bytes of a body or a query string to a message, and stock's errors about missing and wrongly
-//! typed parameters.
+//! Request extractors: a JSON body or query string to a message, and stock's errors about missing and
+//! mistyped parameters.
 //!
-//! A request is read in one typed pass. Only when that fails, or a required field is missing, the body is
-//! read again as loose JSON to find out what stock would make of it.
+//! A request is parsed in one typed pass. If that fails, or a required field is missing, the body is parsed
+//! again as untyped JSON to find out what stock would make of it.
 //!
 //! Upstream: `mlflow.server.handlers._get_request_message`, `_validate_param_against_schema`.
 
@@ -33,7 +33,7 @@ pub enum Check {
     NotNull,
     /// A string.
     Str,
-    /// A whole number or a string that holds one.
+    /// An integer or a string that holds one.
     Int,
     /// A number or a string that holds one.
     Float,
@@ -43,10 +43,10 @@ pub enum Check {
     Strings,
     /// `true` or `false`.
     Bool,
-    /// A whole number, or a string that holds one, that is not greater. In a body only looked at where
+    /// An integer, or a string that holds one, not above the limit. In a body only checked where
     /// [`Request::has_whole_items`] says so.
     AtMost(i64),
-    /// A whole number, or a string that holds one, within these bounds. Only looked at in query strings.
+    /// An integer, or a string that holds one, within these bounds. Only checked in query strings.
     Between(i64, i64),
     /// A list whose items have these fields, not null and not empty.
     Items(&'static [&'static str]),
@@ -62,8 +62,8 @@ pub trait Request: Fields + DeserializeOwned + Default + Send + 'static {
     /// What is checked before the request is looked at.
     const SCHEMA: Schema;
 
-    /// Says whether a message that was read in one pass has what [`Check::Items`] and the like ask for; else the body is
-    /// read again, and all is checked.
+    /// Says whether a message parsed in one pass satisfies [`Check::Items`] and the like; otherwise the body
+    /// is parsed again and fully checked.
     fn has_whole_items(&self) -> bool {
         true
     }
@@ -106,8 +106,8 @@ impl<T: Request> FromRequest for Proto<T> {
     }
 }
 
-/// A request message, and whether its `experiment_ids` were sent: an empty list that was sent means none, one that was
-/// not means all.
+/// A request message, and whether its `experiment_ids` were present: a present but empty list means none, an
+/// absent one all.
 #[derive(Debug)]
 pub struct Scoped<T>(pub T, pub bool);
 
@@ -138,7 +138,7 @@ impl<T: Request> FromRequest for Scoped<T> {
     }
 }
 
-/// Takes memory for the answer where that can be large.
+/// Reserves memory for the response if it can be large.
 async fn ready_for_rows<T: Request>(request: &HttpRequest, message: T) -> Result<T> {
     if let (Ok(rows @ 1..), Some(app)) = (usize::try_from(message.rows()), request.app_data::<App>()) {
         expect_rows(app, request, rows).await?;
@@ -177,7 +177,7 @@ pub(super) fn check_content_type(request: &HttpRequest) -> Result<()> {
     Err(Error::invalid("Bad Request. Content-Type must be one of ['application/json']."))
 }
 
-/// Reads a request from a JSON body; an empty or unreadable body is a request without parameters.
+/// Parses a request from a JSON body; an empty or malformed body is a request without parameters.
 ///
 /// # Errors
 /// `INVALID_PARAMETER_VALUE` for a missing required parameter or one of the wrong type.
@@ -191,7 +191,7 @@ pub fn from_body<T: Request>(body: &[u8]) -> Result<T> {
 /// Reads a request from a query string; unknown names are ignored.
 ///
 /// # Errors
-/// `INVALID_PARAMETER_VALUE` for what is missing or has the wrong type.
+/// `INVALID_PARAMETER_VALUE` for a missing or wrongly typed parameter.
 pub fn from_query<T: Request>(query: &str) -> Result<T> {
     let pairs = Query::<Vec<(String, String)>>::from_query(query)
         .map_err(|e| Error::invalid(format!("The query string cannot be read: {e}")))?
@@ -226,7 +226,7 @@ fn is_set<T: Request>(message: &T, name: &str) -> bool {
     message.is_set(name) || (name == "run_id" && message.is_set("run_uuid"))
 }
 
-/// Parses as Python does. A body that is no JSON counts as none, and one that was encoded twice (old clients) is
+/// Parses as Python does. A body that is not JSON counts as null, and double-encoded JSON (old clients) is
 /// decoded twice.
 fn loose(body: &[u8]) -> Json {
     match Json::parse(body).unwrap_or(Json::Null) {
@@ -298,7 +298,7 @@ fn check_items(name: &str, value: &Json, fields: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// Says whether a whole number is greater than `limit`.
+/// Says whether an integer is greater than `limit`.
 fn is_beyond(value: &Json, limit: i64) -> bool {
     match value {
         Json::Int(text) | Json::Str(text) => loose::int(text).is_some_and(|number| number > limit.into()),
@@ -306,7 +306,7 @@ fn is_beyond(value: &Json, limit: i64) -> bool {
     }
 }
 
-/// Says whether a whole number is within bounds; anything else is left to other checks.
+/// Says whether an integer is within bounds; other values are left to other checks.
 fn is_between(value: &Json, least: i64, most: i64) -> bool {
     match value {
         Json::Int(text) | Json::Str(text) => {
@@ -343,7 +343,7 @@ fn has_type(value: &Json, check: Check) -> bool {
     }
 }
 
-/// `INVALID_PARAMETER_VALUE` for a required parameter that is not there.
+/// `INVALID_PARAMETER_VALUE` for a missing required parameter.
 pub fn missing(name: &str) -> Error {
     Error::invalid(format!(
         "Missing value for required parameter '{name}'. See the API docs for more information about request \

@@ -1,12 +1,12 @@
-//! Answers where no handler is asked: unknown paths, wrong methods, OPTIONS. Pages for people, since stock
-//! answers HTML here, with the same statuses and headers.
+//! Fallback responses: unknown paths, wrong methods, OPTIONS. HTML pages as in stock, with the same statuses
+//! and headers.
 
 use actix_web::http::header::{ALLOW, ContentType, HeaderValue, LOCATION};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse};
 
-/// Answers a path that does not exist: 404, or the way to the one that was meant if only slashes are too many, as
-/// in a base URL that ends with one.
+/// Answers an unknown path: 404, or a redirect to the normalised path if it has repeated slashes, as with a
+/// base URL that ends with one.
 ///
 /// Upstream: `werkzeug.routing.Map` with `merge_slashes`.
 pub async fn no_route(request: HttpRequest) -> HttpResponse {
@@ -24,12 +24,12 @@ pub async fn no_route(request: HttpRequest) -> HttpResponse {
     response
 }
 
-/// Answers that there is nothing.
+/// Answers 404.
 pub fn not_found() -> HttpResponse {
     page(StatusCode::NOT_FOUND, "There is nothing at this address.")
 }
 
-/// Returns `path` with one slash for several, if it has such.
+/// Returns `path` with repeated slashes collapsed, if any.
 fn without_repeated_slashes(path: &str) -> Option<String> {
     let mut out = String::with_capacity(path.len());
     for c in path.chars() {

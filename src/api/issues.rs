@@ -51,7 +51,7 @@ pub async fn get_issue(app: App, id: Path<String>) -> Reply<get_issue::Response>
     reply::json(get_issue::Response { issue: Some(issue) })
 }
 
-/// `PATCH issues/{issue_id}`; the id in the body is asked for and not looked at. Upstream: `_update_issue`.
+/// `PATCH issues/{issue_id}`; the id in the body is required but ignored. Upstream: `_update_issue`.
 pub async fn update_issue(
     app: App,
     id: Path<String>,
@@ -66,7 +66,7 @@ pub async fn search_issues(app: App, Proto(r): Proto<SearchIssues>) -> Reply<sea
     reply::json(app.store.search_issues(r).await?)
 }
 
-/// `POST issues/invoke`: what looks for issues asks a model, so nothing looks here. Upstream:
+/// `POST issues/invoke`: detection needs a model, so it is not done here. Upstream:
 /// `_invoke_issue_detection_handler`.
 pub async fn invoke_issue_detection(Proto(r): Proto<InvokeIssueDetection>) -> Reply<Value> {
     if r.trace_ids.is_empty() {

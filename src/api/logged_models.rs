@@ -65,7 +65,7 @@ pub async fn create_logged_model(
     reply::json(create_logged_model::Response { model: Some(model) })
 }
 
-/// What the query string of a GET may say.
+/// The query parameters of a GET.
 #[derive(Debug, Deserialize)]
 pub struct GetOptions {
     allow_deleted: Option<String>,

@@ -1,5 +1,5 @@
-//! The registry of MCP servers. Names, versions, aliases and keys of tags are parts of the path that may hold slashes,
-//! so one route takes all of them and the table here finds what is meant, as stock's router does.
+//! The registry of MCP servers. Names, versions, aliases and tag keys are path parameters that may hold
+//! slashes, so one catch-all route takes them and the table here matches them, as stock's router does.
 
 use std::sync::LazyLock;
 
@@ -49,7 +49,7 @@ enum Action {
     DeleteServer,
 }
 
-/// The paths below the registry's, in stock's order: the first that fits is meant.
+/// The paths below the registry's, in stock's order: the first match wins.
 const PATHS: [(&str, &str, Action); 20] = [
     ("POST", "(.*)/versions/(.*)/tags", Action::SetVersionTag),
     ("DELETE", "(.*)/versions/(.*)/tags/(.*)", Action::DeleteVersionTag),
@@ -163,7 +163,7 @@ pub async fn search_all_endpoints(app: App, request: HttpRequest) -> Result<Http
     search_endpoints(&app, None, Asked::read(&request)?).await
 }
 
-/// All that is asked of one server.
+/// The catch-all for one server.
 pub async fn of_server(
     app: App,
     request: HttpRequest,
@@ -310,7 +310,7 @@ async fn search_endpoints(app: &App, server: Option<String>, asked: Asked) -> Re
     Ok(json(Endpoints { mcp_access_endpoints: items, next_page_token }))
 }
 
-/// Reads and checks a body: what is wrong with pictures is told before what is wrong with fields, as by stock.
+/// Parses and validates a body: errors of icons come before errors of fields, as in stock.
 async fn read(app: &App, kind: Body, body: &[u8]) -> Result<Map<String, Value>> {
     let Checked { fields, icons, problem } = payload::check(kind, body)?;
     let rules = TargetRules::default();

@@ -1,5 +1,5 @@
-//! The memory that bodies in flight and answers may take together, and the threads on which large ones are read and
-//! written. Both are bounded by settings, so that no request takes the machine from the others.
+//! The memory budget that request bodies and responses share, and the thread pool that parses and serializes
+//! large ones. Both are bounded by settings, so that no request starves the others.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,14 +14,14 @@ use crate::domain::{Error, ErrorCode, Result};
 
 /// How long a request waits for memory before it is sent away.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// What asks for no more than this may use the memory to its end: requests of ordinary size never wait behind large ones.
+/// Reservations up to this size may use the whole budget: ordinary requests never wait behind large ones.
 const SMALL: usize = 512 * 1024;
-/// The part of the memory that is left to small requests.
+/// The fraction reserved for small requests: 1 / this.
 const LEFT_TO_SMALL: usize = 16;
 
 const MIB: usize = 1024 * 1024;
 
-/// Memory that requests share.
+/// A shared memory budget.
 #[derive(Debug)]
 pub struct Budget {
     limit: usize,
@@ -41,17 +41,17 @@ impl Budget {
         })
     }
 
-    /// Takes `bytes`, and waits a short time for them.
+    /// Reserves `bytes`, waiting for a short time.
     ///
     /// # Errors
-    /// `TEMPORARILY_UNAVAILABLE` when the memory is in use, 413 when there will never be as much.
+    /// `TEMPORARILY_UNAVAILABLE` when it is exhausted, 413 when the budget is too small for ever.
     pub async fn take(self: &Arc<Self>, bytes: usize) -> Result<Share> {
         let mut share = Share { budget: Some(Arc::clone(self)), bytes: 0 };
         share.grow(bytes).await?;
         Ok(share)
     }
 
-    /// Returns how many bytes a request that takes `bytes` may bring the use to.
+    /// Returns the limit on total use for a reservation of `bytes`.
     const fn ceiling(&self, bytes: usize) -> usize {
         if bytes <= SMALL { self.limit } else { self.limit - self.limit / LEFT_TO_SMALL }
     }
@@ -83,7 +83,7 @@ impl Budget {
     }
 }
 
-/// Counts who waits, also when the waiting is given up.
+/// Counts waiters; cancellation-safe.
 struct Waiting<'a>(&'a AtomicUsize);
 
 impl<'a> Waiting<'a> {
@@ -99,7 +99,7 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// A part of the budget, given back when it is dropped. By default it is nothing of no budget.
+/// A reservation, released on drop. By default it is empty and has no budget.
 #[derive(Debug, Default)]
 pub struct Share {
     budget: Option<Arc<Budget>>,
@@ -107,7 +107,7 @@ pub struct Share {
 }
 
 impl Share {
-    /// Returns how many bytes it is.
+    /// Returns the reserved bytes.
     pub const fn bytes(&self) -> usize {
         self.bytes
     }
@@ -162,8 +162,8 @@ impl Drop for Share {
     }
 }
 
-/// The threads for work that would keep an HTTP worker from its other requests. They are fewer than the cores, so that
-/// the workers are not left without one.
+/// The thread pool for CPU-bound work that would block an HTTP worker. It has fewer threads than there are
+/// cores, so that the workers are not starved.
 #[derive(Debug)]
 pub struct Heavy(Arc<Semaphore>);
 
@@ -175,7 +175,7 @@ impl Default for Heavy {
 }
 
 impl Heavy {
-    /// Runs `work` when one of the threads is free. Once begun it goes on, even if nobody waits for it any more.
+    /// Runs `work` when a thread is free. Cancelling the future does not stop work that has begun.
     ///
     /// # Errors
     /// `INTERNAL_ERROR` when it panics.

@@ -1,7 +1,7 @@
 //! The histories of metrics.
 //!
-//! A history can have a hundred thousand points, so its answers are written from the points without building the
-//! protocol's messages; their JSON is that of the messages in `metrics.proto`.
+//! A history can have a hundred thousand points, so responses are serialized from the points without building
+//! the protocol's messages; their JSON is that of messages in `metrics.proto`.
 
 use std::io;
 
@@ -77,7 +77,7 @@ pub async fn get_metric_history_bulk(app: App, query: Query<Vec<(String, String)
     bulk_answer(&key, &histories)
 }
 
-/// Differs: stock breaks with a 500 over a number that is none, and, depending on the database, over a negative one.
+/// Differs: stock fails with a 500 for an invalid number and, depending on the database, for a negative one.
 fn bulk_limit(given: Option<&str>) -> Result<i64> {
     let Some(given) = given else { return Ok(MAX_HISTORY_BULK_RESULTS) };
     match given.trim().parse::<i64>() {
@@ -204,8 +204,8 @@ struct BulkAnswer<'a> {
     metrics: Vec<BulkPoint<'a>>,
 }
 
-/// Writes NaN as such, which is no JSON, but is what stock does and its UI and client read. It is the only value
-/// here that could be null.
+/// Writes NaN bare, which is invalid JSON, but stock does so and its UI and client read it. It is the only
+/// value here that could be null.
 struct BareNan;
 
 impl Formatter for BareNan {

@@ -84,8 +84,7 @@ fn below_prefix(config: &Config, routes: &mut ServiceConfig) {
         .service(at("/").get(ui::get_index));
 }
 
-/// What is served below the prefix, as stock does, and without it. Differs: stock knows no `/ready` and no slash at the
-/// end.
+/// Routes with and without the prefix, as in stock. Differs: stock has no `/ready` and no trailing slash.
 fn in_both_places(routes: &mut ServiceConfig) {
     routes
         .service(at("/v1/traces").post(otlp::export_traces))
@@ -95,7 +94,7 @@ fn in_both_places(routes: &mut ServiceConfig) {
         .service(at("/ready").get(system::ready));
 }
 
-/// Traces. The searches stand before the route that takes any word for an id.
+/// Traces. The searches precede the route that matches any id.
 fn trace_routes(routes: &mut ServiceConfig) {
     routes
         .service(at("/3.0/mlflow/traces").post(traces::start_trace_v3))
@@ -171,8 +170,8 @@ fn ajax_api(routes: &mut ServiceConfig) {
         .service(at("/3.0/mlflow/assistant/providers").get(system::list_assistant_providers));
 }
 
-/// The routes under both `/api`, which clients ask, and `/ajax-api`, which the user interface asks. The router
-/// goes through them in this order, so the most frequent stand first.
+/// The routes under both `/api`, for clients, and `/ajax-api`, for the user interface. The router matches in
+/// this order, so the most frequent come first.
 fn api(routes: &mut ServiceConfig) {
     routes
         .service(

@@ -1,5 +1,5 @@
-//! Spans as OpenTelemetry's exporters send them. Answers are stock's, which serves this path with another framework
-//! than the rest.
+//! Spans from OpenTelemetry exporters (OTLP). Responses are stock's, which serves this path with another
+//! framework than the rest.
 //!
 //! Upstream: `mlflow.server.otel_api`.
 
@@ -22,10 +22,10 @@ use crate::proto::otlp::count::Counts;
 use crate::proto::otlp::{self, ExportTraceServiceRequest};
 use crate::proto::outline::Outline;
 
-/// What an export takes for each of its bytes while it is read: first itself and its messages, then those and the texts
-/// of its spans.
+/// Memory per byte of an export while it is parsed: first the bytes and the messages, then those and the
+/// strings of the spans.
 const COPIES: usize = 3;
-/// What is no longer than this is unpacked where the request is answered: it takes a few milliseconds.
+/// Up to this size, decompression runs on the HTTP worker: it takes a few milliseconds.
 const SOON_UNPACKED: usize = 1024 * 1024;
 /// Exports up to this size are not counted before they are read.
 const SMALL: usize = 16 * 1024;
@@ -34,7 +34,7 @@ const SMALL: usize = 16 * 1024;
 enum Refusal {
     /// A text for `detail`.
     Detail(StatusCode, String),
-    /// A header that has to be there is not.
+    /// A required header is missing.
     NoExperiment,
     /// An error of MLflow.
     Mlflow(Error),
@@ -112,7 +112,7 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
-/// Differs: stock takes neither the name that protobuf has been registered by, nor capital letters.
+/// Differs: stock takes neither the registered media type of protobuf nor capital letters.
 fn form_of(headers: &HeaderMap) -> Result<Form, Refusal> {
     let given = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let kind = given.and_then(|kind| kind.split(';').next()).map(|kind| kind.trim().to_ascii_lowercase());
@@ -129,11 +129,11 @@ fn form_of(headers: &HeaderMap) -> Result<Form, Refusal> {
     }
 }
 
-/// Unpacks a body that is packed. Upstream: `decompress_otlp_body`.
+/// Decompresses a body if needed. Upstream: `decompress_otlp_body`.
 async fn unpacked(mut body: Body, headers: &HeaderMap) -> Result<Body, Refusal> {
     let encoding = headers.get(CONTENT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let encoding = encoding.to_lowercase();
-    // Differs: stock does not know the word for "as it is".
+    // Differs: stock does not know `identity`.
     if matches!(encoding.as_str(), "" | "identity") {
         return Ok(body);
     }
@@ -177,7 +177,7 @@ fn unpack_refusal(fault: Fault, encoding: &str, limit: usize) -> Refusal {
     }
 }
 
-/// Counts what is in a body, and returns how much memory its messages take beside their texts.
+/// Counts the elements of a body, and returns the memory of its messages beside their strings.
 fn count(body: &[u8], form: Form, limits: &Limits) -> Result<usize, Refusal> {
     if body.len() <= SMALL {
         return Ok(0);

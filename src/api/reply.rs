@@ -87,7 +87,7 @@ impl ResponseError for Error {
     }
 }
 
-/// Logs what went wrong on the server's side, once, with its cause.
+/// Logs a server-side error, once, with its cause.
 pub(super) fn log(error: &Error) {
     let cause = error.source.as_ref().map(tracing::field::display);
     match error.code {

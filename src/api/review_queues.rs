@@ -15,7 +15,7 @@ use crate::proto::{
     set_review_queue_item_status, update_review_queue,
 };
 
-/// Of requests that name a queue and nothing else that is checked.
+/// For requests with a queue id and no other checks.
 const ONE_QUEUE: Schema = &[("queue_id", &[Required, Str])];
 
 impl Request for CreateReviewQueue {

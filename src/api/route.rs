@@ -1,5 +1,5 @@
-//! The words of the route table: [`at`] a path, these methods. A path that is asked with another method
-//! answers 405 with the methods it has.
+//! The DSL of the route table: [`at`] a path, these methods. A path that is asked with another method answers
+//! 405 with the methods it has.
 
 use actix_web::dev::{AppService, HttpServiceFactory};
 use actix_web::http::header::HeaderValue;

@@ -28,11 +28,11 @@ pub struct AppState {
     pub limits: Limits,
     /// What models cost.
     pub prices: Arc<Prices>,
-    /// What is counted for Prometheus, if anything is.
+    /// The Prometheus metrics, if enabled.
     pub metrics: Option<Arc<Metrics>>,
-    /// The memory for bodies and answers.
+    /// The memory budget.
     pub budget: Arc<Budget>,
-    /// The threads for large ones.
+    /// The thread pool.
     pub heavy: Heavy,
     /// The settings.
     pub config: Config,

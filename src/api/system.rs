@@ -13,12 +13,12 @@ use crate::artifacts::Folder;
 use crate::config::MLFLOW_VERSION;
 use crate::domain::{Error, ErrorCode, Result};
 
-/// `GET /health`. Does not ask the database: a restart would not bring that back.
+/// `GET /health`: liveness. Does not query the database: no restart repairs that.
 pub async fn health() -> HttpResponse {
     HttpResponse::Ok().content_type(ContentType::plaintext()).body("OK")
 }
 
-/// `GET /ready`: whether requests can be served, for what decides where to send them. Asks the database.
+/// `GET /ready`: readiness, for load balancers and the like. Queries the database.
 ///
 /// # Errors
 /// `TEMPORARILY_UNAVAILABLE`
@@ -58,7 +58,7 @@ pub async fn get_server_info(app: App) -> Reply<ServerInfo> {
     })
 }
 
-/// What clients and the user interface want to know of a server before they use it.
+/// The features that clients and the user interface ask about first.
 #[derive(Debug, Serialize)]
 #[expect(clippy::struct_excessive_bools, reason = "the protocol's")]
 pub struct ServerInfo {

@@ -1,4 +1,4 @@
-//! The files of traces: their spans as one file, as the user interface reads them, and what is attached to them.
+//! The files of traces: their spans as one file, as the user interface reads them, and attachments.
 
 use std::io::Write as _;
 
@@ -19,7 +19,7 @@ use crate::proto::TraceInfoV3;
 /// The file with the spans of a trace.
 const TRACE_FILE: &str = "traces.json";
 
-/// What the query string may say.
+/// The query parameters.
 #[derive(Debug, Deserialize)]
 pub struct GetTraceArtifact {
     request_id: Option<String>,
@@ -78,7 +78,7 @@ fn spans_file(spans: Vec<String>) -> HttpResponse {
     response
 }
 
-/// Sends what is attached to a trace under the name of a UUID.
+/// Sends an attachment of a trace, which is named by a UUID.
 async fn send_attachment(app: &App, request: &HttpRequest, id: String, path: &str) -> Result<HttpResponse> {
     ArtifactPath::parse(path)?;
     if Uuid::parse_str(path).map(|uuid| uuid.to_string()).as_deref() != Ok(path) {
@@ -103,7 +103,7 @@ async fn send_file(app: &App, request: &HttpRequest, info: &TraceInfoV3, path: &
     let experiment = info.trace_location.as_ref().and_then(|location| location.mlflow_experiment.as_ref());
     let experiment = experiment.ok_or_else(corrupted)?.experiment_id().to_owned();
     let experiment = app.store.get_experiment(experiment).await?;
-    // Any client can set the tag, so it is not believed further than to the traces of its experiment.
+    // Any client can set the tag, so it is trusted only within the traces of its experiment.
     let traces = artifact_uri::traces_location(experiment.artifact_location())?;
     let folder = app.artifacts.folder_within(uri, &traces)?;
     downloads::send(request, &folder, &ArtifactPath::parse(path)?, Sender::Page).await

@@ -76,7 +76,7 @@ impl Request for StartTrace {
         ("tags", &[Keyed]),
     ];
 
-    /// What few old clients send is read slowly, so that no null list is taken for none.
+    /// Forces the slow path (few old clients), so that a null list is no empty list.
     fn has_whole_items(&self) -> bool {
         false
     }
@@ -121,7 +121,7 @@ pub async fn get_trace_info_v2(app: App, id: Path<String>) -> Reply<get_trace_in
     reply::json(get_trace_info::Response { trace_info: Some(TraceInfo::from(info)) })
 }
 
-/// `GET traces/get`. A trace that is not whole is waited for, unless its parts are asked for. Upstream: `_get_trace`.
+/// `GET traces/get`. An incomplete trace is polled for, unless parts are asked for. Upstream: `_get_trace`.
 pub async fn get_trace(app: App, Proto(r): Proto<GetTrace>) -> Reply<GetTraceReply> {
     let mut attempts = if r.allow_partial() { 1 } else { WAITS };
     loop {
@@ -143,7 +143,7 @@ pub async fn get_trace(app: App, Proto(r): Proto<GetTrace>) -> Reply<GetTraceRep
     }
 }
 
-/// `GET traces/batchGet`. Traces that are not whole are left out. Upstream: `_batch_get_traces`.
+/// `GET traces/batchGet`. Incomplete traces are left out. Upstream: `_batch_get_traces`.
 pub async fn batch_get_traces(
     app: App,
     Scoped(r, is_scoped): Scoped<BatchGetTraces>,
@@ -163,7 +163,7 @@ fn experiments_of(ids: &[String], is_scoped: bool) -> Result<Option<Vec<i32>>> {
     is_scoped.then(|| validate::searched_experiment_ids(ids)).transpose()
 }
 
-/// How often, and how long each time, a trace is waited for whose spans are not all there yet.
+/// The number and the interval of polls for a trace whose spans are incomplete.
 const WAITS: u32 = 12;
 const WAIT: std::time::Duration = std::time::Duration::from_millis(250);
 
@@ -172,7 +172,7 @@ fn spans_of(trace: &StoredTrace) -> Result<&[String]> {
     trace.spans.as_deref().ok_or_else(elsewhere)
 }
 
-/// Says whether there are as many spans of a trace as its client has counted, and at least one.
+/// Says whether a trace has as many spans as its client has counted, and at least one.
 fn is_whole(trace: &StoredTrace) -> Result<bool> {
     let spans = spans_of(trace)?;
     let stats = trace.info.trace_metadata.get("mlflow.trace.sizeStats");

@@ -1,5 +1,5 @@
-//! The user interface: stock's own build, served from a folder as it is. Files whose compressed copy lies
-//! beside them (`x.js.br`, `x.js.gz`; `make ui` writes them) are sent compressed to whoever takes that.
+//! The user interface: static files of stock's own build. Files with a precompressed copy beside them
+//! (`x.js.br`, `x.js.gz`; `make ui` writes them) are sent compressed if `Accept-Encoding` allows.
 //!
 //! Upstream: `mlflow.server.serve`, `serve_static_file`.
 
@@ -20,7 +20,7 @@ use super::fallback;
 use super::state::App;
 use crate::artifacts::mime;
 
-/// How long browsers may keep a file: their names change with their content. As in stock.
+/// `max-age`: file names change with their content. As in stock.
 const MAX_AGE: Duration = Duration::from_hours(28 * 24);
 const INDEX: &str = "index.html";
 const NO_UI: &str = "This server has no user interface: its files were not found.\n\n\
@@ -51,7 +51,7 @@ fn no_ui() -> HttpResponse {
     HttpResponse::Ok().content_type(ContentType::plaintext()).body(NO_UI)
 }
 
-/// Returns `path` if it leads nowhere but inwards.
+/// Returns `path` unless it is a path traversal.
 fn inner_path(path: &str) -> Option<PathBuf> {
     let path = Path::new(path);
     let is_inner =
@@ -59,12 +59,12 @@ fn inner_path(path: &str) -> Option<PathBuf> {
     is_inner.then(|| path.to_path_buf())
 }
 
-/// What a browser may do with a file that it has.
+/// The cache policy of a file.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Cache {
-    /// Ask each time whether it changed.
+    /// Revalidate each time.
     Ask,
-    /// Use it without asking.
+    /// No revalidation.
     Keep,
 }
 
@@ -104,7 +104,7 @@ impl File {
         format!("\"{time:x}-{:x}{}\"", self.content.len(), self.encoding.unwrap_or_default())
     }
 
-    /// Answers with the file, with a part of it, or that it has not changed.
+    /// Responds with the file, a range of it, or 304.
     fn answer(self, request: &HttpRequest, cache: Cache) -> HttpResponse {
         let etag = self.etag();
         let headers = request.headers();
@@ -186,17 +186,17 @@ fn is_unchanged(headers: &HeaderMap, etag: &str, modified: SystemTime) -> bool {
         });
     }
     let since = headers.get(IF_MODIFIED_SINCE).and_then(|v| v.to_str().ok()?.parse::<HttpDate>().ok());
-    // Dates in headers have whole seconds.
+    // HTTP dates have whole seconds.
     since.is_some_and(|since| modified < SystemTime::from(since) + Duration::from_secs(1))
 }
 
-/// Which part of a file is asked for.
+/// The requested range of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Part {
     Whole,
     /// From the first to the last of these bytes.
     Of(usize, usize),
-    /// None that the file has.
+    /// Not satisfiable.
     Nowhere,
 }
 

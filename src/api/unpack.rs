@@ -1,40 +1,40 @@
-//! Bodies that come packed. They are measured before they are unpacked, which takes no memory, so that it is known how
-//! much unpacking them will take; and measuring stops where it is clear that it is too much.
+//! Compressed bodies. Their decompressed size is measured first, which allocates nothing, to know how much
+//! memory to reserve; measuring stops once a limit is exceeded.
 
 use std::io::{Read, copy, sink};
 
 use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 
-/// How many times its size a body may be when it is unpacked. What machines write about themselves repeats itself, but
-/// only what was made to grow comes near the most that is possible, 1032.
+/// The maximum compression ratio of a body. What machines write about themselves is repetitive, but only a
+/// decompression bomb comes near the possible maximum, 1032.
 pub const MAX_GROWTH: usize = 500;
-/// Up to this size growth is no matter.
+/// No maximum ratio up to this size.
 const HARMLESS: usize = 8 * 1024 * 1024;
 
-/// How a body is packed.
+/// A compression format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Packing {
     /// `gzip`.
     Gzip,
-    /// `deflate` as it is meant.
+    /// `deflate` as specified.
     Zlib,
     /// `deflate` as some clients send it.
     Deflate,
 }
 
-/// Why a body is not unpacked.
+/// Why decompression failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// It is not packed that way, or not to its end.
+    /// Corrupt, truncated or another format.
     Damaged,
-    /// It would become longer than it may be.
+    /// It would exceed the size limit.
     TooLong,
-    /// It grows as nothing does that was not made for it.
+    /// The ratio is that of a decompression bomb.
     GrowsTooMuch,
 }
 
 impl Packing {
-    /// Returns the ways in which a body of this `Content-Encoding` may be packed; none for what is unknown.
+    /// Returns the possible formats of a body with this `Content-Encoding`; none if it is unknown.
     pub fn of(encoding: &str) -> &'static [Self] {
         match encoding {
             "gzip" => &[Self::Gzip],
@@ -51,7 +51,7 @@ impl Packing {
         }
     }
 
-    /// Returns how long a body is when it is unpacked, up to `limit` bytes.
+    /// Returns the decompressed size of a body, up to `limit` bytes.
     pub fn measure(self, body: &[u8], limit: usize) -> Result<usize, Fault> {
         let by_growth = body.len().saturating_mul(MAX_GROWTH).max(HARMLESS);
         let most = by_growth.min(limit);
@@ -64,7 +64,7 @@ impl Packing {
         }
     }
 
-    /// Unpacks a body that becomes `length` bytes.
+    /// Decompresses a body to `length` bytes.
     pub fn unpack(self, body: &[u8], length: usize) -> Result<Vec<u8>, Fault> {
         let mut out = Vec::with_capacity(length);
         let mut reader = self.reader(body).take(length as u64);
@@ -73,7 +73,7 @@ impl Packing {
     }
 }
 
-/// Finds out how a body is packed and how long it is when it is unpacked.
+/// Detects the compression of a body and its decompressed size.
 pub fn measure(ways: &[Packing], body: &[u8], limit: usize) -> Result<(Packing, usize), Fault> {
     let mut last = Fault::Damaged;
     for way in ways {
@@ -125,7 +125,7 @@ mod tests {
             assert_eq!(found.unpack(&body, length).unwrap(), content);
             assert_eq!(measure(Packing::of(encoding), &body, 100), Err(Fault::TooLong));
         }
-        // Two files in one.
+        // Two gzip members.
         let twice = packed(Packing::Gzip, b"ab").repeat(2);
         assert_eq!(measure(Packing::of("gzip"), &twice, 100), Ok((Packing::Gzip, 4)));
     }

@@ -1,8 +1,8 @@
 //! The store on the local file system, over `std::fs` directly: `object_store`'s own hides names such as
 //! `a#1`, fails on control characters in names, follows symlinks out of its root and reads in small frames.
 //!
-//! Everything here blocks and therefore runs on the runtime's blocking threads, one call at a time: a slow
-//! client never holds one.
+//! Everything here is blocking I/O, on the runtime's blocking threads, one call at a time: a slow client
+//! never holds one.
 
 use std::fs;
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
@@ -19,9 +19,9 @@ use super::path::UPLOAD_PREFIX;
 use super::{ArtifactPath, Entry, Stat};
 use crate::domain::{Error, ErrorCode, Result};
 
-/// How much is read at once.
+/// The read buffer size.
 const READ_FRAME_BYTES: u64 = 256 * 1024;
-/// How much is collected before it is written.
+/// The write buffer size.
 const WRITE_FRAME_BYTES: usize = 1024 * 1024;
 
 /// A folder of the local file system as a store.
@@ -30,11 +30,11 @@ pub(super) struct Disk {
     place: Place,
 }
 
-/// A folder, and the folders that it must not lead out of.
+/// A folder, and the folders that must contain it.
 #[derive(Debug, Clone)]
 struct Place {
     root: PathBuf,
-    /// Where `root` lies by its name. With its symlinks resolved it has to lie there, too.
+    /// The folders that contain `root` by name, and must also with symlinks resolved.
     within: Vec<PathBuf>,
 }
 
@@ -82,8 +82,8 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + '
 
 /// Returns where `path` lies with all symlinks resolved; a tail that does not exist is taken as it is.
 ///
-/// Between this check and the use of its result somebody could put a symlink in the way; who can do that
-/// has access to the folder anyway. Upstream: `validate_path_within_directory`.
+/// A race (TOCTOU) between this check and the use of its result remains; who can put a symlink there has
+/// access to the folder anyway. Upstream: `validate_path_within_directory`.
 fn locate(place: &Place, path: &ArtifactPath) -> Result<PathBuf> {
     let root = &place.root;
     let Ok(real_root) = root.canonicalize() else {
@@ -96,7 +96,7 @@ fn locate(place: &Place, path: &ArtifactPath) -> Result<PathBuf> {
     loop {
         let candidate: PathBuf = real_root.join(names.join("/"));
         if candidate.symlink_metadata().is_ok() {
-            // a dangling link cannot be resolved, so nobody knows where it leads
+            // a dangling symlink cannot be resolved: its target is unknown
             let mut found = candidate.canonicalize().map_err(|e| outside().with_source(e))?;
             if !found.starts_with(&real_root) {
                 return Err(outside());
@@ -215,7 +215,7 @@ fn open(place: &Place, path: &ArtifactPath) -> Result<(Stat, fs::File)> {
         return Err(is_folder(path));
     }
     if !metadata.is_file() {
-        // opening a pipe would wait for its other end
+        // opening a FIFO would block
         return Err(Error::invalid(format!("Artifact is not a regular file: '{path}'")));
     }
     let file = fs::File::open(&location).map_err(|e| io_error(e, path))?;
@@ -235,7 +235,7 @@ pub(super) fn stream(file: fs::File, range: Range<u64>) -> impl Stream<Item = io
         stream::try_unfold(first, |reading: Option<Reading>| async {
             let Some(reading) = reading else { return Ok(None) };
             let (frame, file, rest) = reading.await.map_err(io::Error::other)??;
-            // the next one is read while this one is sent
+            // prefetch while this one is sent
             Ok(Some((Bytes::from(frame), read_frame(file, rest))))
         })
     };
@@ -270,7 +270,7 @@ fn delete(place: &Place, path: &ArtifactPath) -> Result<()> {
         return Err(Error::invalid("Invalid path"));
     }
     locate(place, path)?;
-    // not what a symlink leads to but the link itself
+    // delete the symlink, not its target
     let location = place.root.join(path.as_str());
     let result = match location.symlink_metadata() {
         Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(&location),
@@ -285,14 +285,14 @@ fn delete(place: &Place, path: &ArtifactPath) -> Result<()> {
     }
 }
 
-/// A file on its way: written under a reserved name, in the deepest folder of its path that exists already,
-/// and given its own name at the end. Dropped before, it takes its bytes along.
+/// An upload to a temporary file under a reserved name, in the deepest existing folder of its path, renamed
+/// at the end. Dropped before, it deletes the file.
 #[derive(Debug)]
 pub struct DiskUpload {
     path: ArtifactPath,
     target: PathBuf,
     temporary: Temporary,
-    /// Bytes that wait to be written, and how many.
+    /// The write buffer, and its length.
     pending: Vec<Bytes>,
     pending_bytes: usize,
     file: Writing,
@@ -324,7 +324,7 @@ impl DiskUpload {
         let name = format!("{UPLOAD_PREFIX}{}", uuid::Uuid::new_v4().simple());
         let temporary = folder.join(name);
         let file = fs::File::create_new(&temporary).map_err(|e| io_error(e, &path))?;
-        // tells those who look for leftovers that this is none; not every file system can
+        // the lock tells the sweep that it is in use; not every file system has locks
         file.try_lock().ok();
         Ok(Self {
             path,
@@ -382,12 +382,12 @@ impl DiskUpload {
     }
 }
 
-/// A file that is removed when this is dropped, unless it was published.
+/// A temporary file, deleted on drop unless it was published.
 #[derive(Debug)]
 struct Temporary(Option<PathBuf>);
 
 impl Temporary {
-    /// Moves the file to `target`, makes the folders on the way, and waits until names are on disk, too.
+    /// Atomic rename to `target`: makes the parent folders, and fsyncs the directories.
     fn publish(&mut self, target: &Path) -> io::Result<()> {
         let (Some(temporary), Some(folder)) = (&self.0, target.parent()) else { return Ok(()) };
         fs::create_dir_all(folder)?;

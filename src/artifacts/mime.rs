@@ -1,6 +1,6 @@
 //! The content type of an artifact, by its name.
 
-/// Endings that are text whatever the registries say of them; also whole names without an ending.
+/// Extensions that are text whatever the registries say; also whole names without one.
 /// Upstream: `mlflow.utils.mime_type_utils.get_text_extensions`.
 const TEXT: [&str; 26] = [
     "txt",
@@ -70,7 +70,7 @@ const PYTHON: [(&str, &str); 35] = [
     ("xsl", "application/xml"),
 ];
 
-/// Endings that stand for two.
+/// Double extensions.
 const DOUBLE: [(&str, &str); 6] = [
     (".svgz", ".svg.gz"),
     (".taz", ".tar.gz"),
@@ -82,8 +82,8 @@ const DOUBLE: [(&str, &str); 6] = [
 
 /// Returns the content type for a file of this name.
 ///
-/// Upstream: `_guess_mime_type`. Stock reads the tables of the machine it runs on as well; without any, it
-/// knows fewer endings than this.
+/// Upstream: `_guess_mime_type`. Stock also reads the MIME tables of its machine; without any, it knows fewer
+/// extensions than this.
 pub fn content_type(file_name: &str) -> &'static str {
     let (_, ending) = split_ending(file_name);
     let ending = ending.replace('.', "");
@@ -91,9 +91,9 @@ pub fn content_type(file_name: &str) -> &'static str {
     if TEXT.contains(&ending) { "text/plain" } else { guess(file_name) }
 }
 
-/// Returns the registered type of a file, text or not.
+/// Returns the MIME type of a file, text or not.
 ///
-/// Upstream: Python's `mimetypes.guess_type`, which takes off the ending of a compression first.
+/// Upstream: Python's `mimetypes.guess_type`, which strips a compression extension first.
 pub fn guess(file_name: &str) -> &'static str {
     let lower = file_name.to_lowercase();
     let mut name = file_name.to_owned();
@@ -113,7 +113,7 @@ pub fn guess(file_name: &str) -> &'static str {
     }
 }
 
-/// Splits off the ending with its dot; leading dots belong to the name. Upstream: `os.path.splitext`.
+/// Splits off extension and dot; leading dots belong to the name. Upstream: `os.path.splitext`.
 fn split_ending(name: &str) -> (&str, &str) {
     let leading = name.len() - name.trim_start_matches('.').len();
     match name.rfind('.') {

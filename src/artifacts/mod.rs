@@ -45,14 +45,14 @@ pub struct Entry {
     pub size_bytes: Option<u64>,
 }
 
-/// What is known of a file before it is read.
+/// The metadata of a file.
 #[derive(Debug, Clone)]
 pub struct Stat {
     /// The length in bytes.
     pub size_bytes: u64,
     /// When it was written, if the store knows.
     pub modified: Option<SystemTime>,
-    /// Changes whenever the content does; without quotes.
+    /// The entity tag (content version); without quotes.
     pub etag: String,
 }
 
@@ -85,8 +85,8 @@ impl Folder {
         }
     }
 
-    /// Opens a file for reading. `wanted` is a hint: a store behind HTTP is asked once instead of twice if it is known
-    /// that all of the file is wanted.
+    /// Opens a file for reading. `wanted` is a hint: a store behind HTTP needs one request instead of two if
+    /// all of the file is wanted.
     ///
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST` if there is none; `INVALID_PARAMETER_VALUE` if it is a folder or a symlink leads
@@ -108,8 +108,8 @@ impl Folder {
         }
     }
 
-    /// Begins to write a file. Nobody sees it, not even new folders on its way, before [`Upload::finish`];
-    /// if that is never called, nothing is left.
+    /// Begins to write a file. Atomic: nothing is visible, not even new folders, until [`Upload::finish`]; if
+    /// that is never called, nothing is left.
     ///
     /// # Errors
     /// `INVALID_PARAMETER_VALUE` if a symlink leads out of the store or a name on the way is a file.
@@ -122,8 +122,7 @@ impl Folder {
         }
     }
 
-    /// Deletes a file or a folder with all that is in it; that there is none is no error. Emptied folders
-    /// above stay, as with stock.
+    /// Deletes a file, or a folder recursively; idempotent. Empty parent folders stay, as with stock.
     ///
     /// # Errors
     /// `INVALID_PARAMETER_VALUE` for the root of the store or if a symlink leads out of it.
@@ -151,7 +150,7 @@ impl Folder {
         }
     }
 
-    /// Makes a URL by which a client reads a file without this server.
+    /// Makes a presigned URL for downloading a file.
     ///
     /// # Errors
     /// `NOT_IMPLEMENTED` for stores without [`Direct::downloads`]; otherwise as [`Folder::open`].
@@ -159,7 +158,7 @@ impl Folder {
         self.objects(self.direct().downloads)?.presign_download(&self.base.join(path), ttl).await
     }
 
-    /// Makes a URL by which a client writes a file without this server.
+    /// Makes a presigned URL for uploading a file.
     ///
     /// # Errors
     /// `NOT_IMPLEMENTED` for stores without [`Direct::uploads`].
@@ -167,7 +166,7 @@ impl Folder {
         self.objects(self.direct().uploads)?.presign_upload(&self.base.join(path), ttl).await
     }
 
-    /// Begins an upload whose `parts` parts a client sends itself; returns its id, where the store gives one.
+    /// Begins a multipart upload of `parts` parts by a client; returns its id, if the store gives one.
     ///
     /// # Errors
     /// `NOT_IMPLEMENTED` for stores without [`Direct::uploads_in_parts`]; `INVALID_PARAMETER_VALUE` for too many parts.
@@ -179,7 +178,7 @@ impl Folder {
         self.objects(self.direct().uploads_in_parts)?.create_multipart(&self.base.join(path), parts).await
     }
 
-    /// Makes the parts that were sent visible as a file.
+    /// Completes a multipart upload, as a visible file.
     ///
     /// # Errors
     /// As [`Folder::create_multipart`]; `RESOURCE_DOES_NOT_EXIST` if there is no such upload,
@@ -189,7 +188,7 @@ impl Folder {
         objects.complete_multipart(&self.base.join(path), id, parts).await
     }
 
-    /// Takes an upload in parts back.
+    /// Aborts a multipart upload.
     ///
     /// # Errors
     /// As [`Folder::create_multipart`]; `RESOURCE_DOES_NOT_EXIST` if there is no such upload.
@@ -205,21 +204,21 @@ impl Folder {
     }
 }
 
-/// What clients may do with a store without this server.
+/// What clients may do directly, with presigned URLs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Direct {
-    /// Send the parts of files.
+    /// Multipart uploads.
     pub uploads_in_parts: bool,
-    /// Read files.
+    /// Downloads.
     pub downloads: bool,
-    /// Write files.
+    /// Uploads.
     pub uploads: bool,
 }
 
 /// A file that can be read.
 #[derive(Debug)]
 pub struct File {
-    /// What is known of it.
+    /// Its metadata.
     pub stat: Stat,
     source: Source,
 }
@@ -232,8 +231,8 @@ enum Source {
 }
 
 impl File {
-    /// Streams the bytes of `range` in frames of 256 KiB at most. The next frame is read when it is asked for, so a
-    /// slow reader holds one frame and no thread, and dropping the stream ends the reading.
+    /// Streams the bytes of `range` in frames of 256 KiB at most. The next frame is read on demand, so a slow
+    /// client holds one frame and no thread, and dropping the stream is cancellation.
     pub fn stream(self, range: Range<u64>) -> impl Stream<Item = std::io::Result<Bytes>> {
         match self.source {
             Source::Disk(file) => disk::stream(file, range).left_stream(),
@@ -248,14 +247,14 @@ impl File {
 pub enum Upload {
     /// On the local disk.
     Disk(disk::DiskUpload),
-    /// In a store of objects.
+    /// In an object store.
     Object(objects::ObjectUpload),
     /// On another server.
     Remote(RemoteUpload),
 }
 
 impl Upload {
-    /// Takes the next bytes. Waits while the store is behind, so that memory does not grow with the file.
+    /// Writes the next bytes, with backpressure: memory does not grow with the file.
     pub async fn write(&mut self, bytes: Bytes) -> Result<()> {
         match self {
             Self::Disk(upload) => upload.write(bytes).await,
@@ -264,7 +263,7 @@ impl Upload {
         }
     }
 
-    /// Makes the file visible, in the place of one that may be there. When this returns, it is on disk.
+    /// Makes the file visible, replacing an older one. On return it is durable.
     pub async fn finish(self) -> Result<()> {
         match self {
             Self::Disk(upload) => upload.finish().await,

@@ -1,26 +1,26 @@
-//! The one type for a path that came from a client: it cannot hold one that leaves its folder.
+//! The one type for a path from a client: it rules out path traversal.
 
 use std::fmt;
 
 use crate::domain::artifact_uri::decode_fully;
 use crate::domain::{Error, ErrorCode, Result};
 
-/// Files whose names begin so are uploads on their way: never listed, never served, never named by a client.
-/// It is stock's prefix, so that a stock server on the same folder does not list ours either.
+/// Temporary files of uploads have this prefix: never listed, never served, never named by a client. It is
+/// stock's, so that a stock server on the same folder does not list ours either.
 pub(super) const UPLOAD_PREFIX: &str = ".artifact.uploading.";
 
-/// A relative path below some root: names joined by single slashes, none of them empty, `.` or `..`;
-/// the empty path is the root itself.
+/// A normalised relative path: names joined by single slashes, none of them empty, `.` or `..`; the empty
+/// path is the root itself.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct ArtifactPath(String);
 
 impl ArtifactPath {
-    /// Reads a path as a client sent it. Percent-encoding is taken off completely first, since something
-    /// behind this server might do the same.
+    /// Parses a client's path. Percent-encoding is decoded repeatedly until none is left, since a later layer
+    /// might decode again.
     ///
-    /// Upstream: `validate_path_is_safe`, with `os.path.normpath`. Differs: a NUL byte is refused (stock writes
-    /// `%00` into the name), and so is what climbs on a system where `\` separates folders; stock's detour
-    /// through URL parsing, which eats a leading space and a trailing `;` or `?`, is not taken.
+    /// Upstream: `validate_path_is_safe`, with `os.path.normpath`. Differs: a NUL byte is refused (stock
+    /// writes `%00` into the name), and so is traversal with `\` as separator; stock's detour through URL
+    /// parsing, which eats a leading space and a trailing `;` or `?`, is not taken.
     ///
     /// # Errors
     /// `INVALID_PARAMETER_VALUE`, "Invalid path", for everything that could lead elsewhere.
@@ -34,7 +34,7 @@ impl ArtifactPath {
     ///
     /// # Errors
     /// As [`ArtifactPath::parse`]; also `INVALID_PARAMETER_VALUE` for a path without a file name and for
-    /// reserved names, and `INTERNAL_ERROR`, as stock has it, for a folder that is not written plainly.
+    /// reserved names, and `INTERNAL_ERROR`, as in stock, for a folder that is not normalised.
     pub fn parse_file(text: &str) -> Result<Self> {
         let text = validated(text)?;
         let (folder, name) = text.rsplit_once('/').unwrap_or(("", &text));
@@ -60,7 +60,7 @@ impl ArtifactPath {
         Self::normalised(&text)
     }
 
-    /// Reads the path in the URI of a store of objects, where `%20` is no space but a part of a key.
+    /// Parses the path in an object store URI, where `%20` is no space but part of a key.
     ///
     /// # Errors
     /// As [`ArtifactPath::parse`].
@@ -69,13 +69,13 @@ impl ArtifactPath {
         if is_safe(text) { Self::normalised(text) } else { Err(Error::invalid("Invalid path")) }
     }
 
-    /// Takes `text` as it is, as what a store of objects may hold.
+    /// Takes `text` as it is, like a key of an object store.
     #[cfg(test)]
     pub(super) fn unchecked(text: &str) -> Self {
         Self(text.to_owned())
     }
 
-    /// Looks a second time, since what stood behind `./` may be at the beginning now.
+    /// Validates again: what followed `./` may be at the start now.
     fn normalised(text: &str) -> Result<Self> {
         let names: Vec<&str> = text.split('/').filter(|name| !matches!(*name, "" | ".")).collect();
         let text = names.join("/");
@@ -119,7 +119,7 @@ impl ArtifactPath {
         self.0.rsplit_once('/').map_or(&self.0, |(_, name)| name)
     }
 
-    /// Says whether a name of the path is one that uploads on their way have.
+    /// Says whether a name of the path has the upload prefix.
     pub fn is_reserved(&self) -> bool {
         self.0.split('/').any(|name| name.starts_with(UPLOAD_PREFIX))
     }
@@ -131,7 +131,7 @@ impl fmt::Display for ArtifactPath {
     }
 }
 
-/// Returns `text` decoded, with control characters written as `%0a`.
+/// Returns `text` decoded, with control characters escaped (`%0a`).
 fn validated(text: &str) -> Result<String> {
     match decode_fully(text) {
         Some(text) if is_safe(&text) => Ok(escape_control(&text)),
@@ -139,7 +139,7 @@ fn validated(text: &str) -> Result<String> {
     }
 }
 
-/// Judges by the rules of every system at once: what climbs or is absolute on any of them is refused on all.
+/// Applies the rules of all systems at once: traversal or absolute on any is refused on all.
 fn is_safe(text: &str) -> bool {
     let has_drive = text.starts_with(|c: char| c.is_ascii_alphabetic())
         && matches!(text.as_bytes().get(1..3), Some([b':', b'/' | b'\\']));
@@ -206,7 +206,7 @@ mod tests {
         }
     }
 
-    /// The attacks on MLflow's artifact endpoints that were published from 2022 on, and their relatives.
+    /// The published path traversal attacks on MLflow's artifact endpoints since 2022, and variants.
     #[test]
     fn attacks_are_refused() {
         for text in [
@@ -216,13 +216,13 @@ mod tests {
             "a/../b",
             "a/..",
             "../../../../etc/passwd",
-            // CVE-2023-6909, CVE-2024-1483: what is behind '#'
+            // CVE-2023-6909, CVE-2024-1483: URL fragments
             "#",
             "x#",
             "x#/../../etc/passwd",
             "%23/../etc",
             "a%2523b",
-            // CVE-2023-6831: encoded, also twice and more often
+            // CVE-2023-6831: percent-encoding, also nested
             "%2e%2e/x",
             "%2E%2E%2Fx",
             "%252e%252e%252fx",
@@ -308,7 +308,7 @@ mod tests {
                 prop_assert!(!path.as_str().starts_with(['/', '\\']));
                 prop_assert!(path.as_str().split('/').all(|name| name != "."));
                 prop_assert!(!path.as_str().contains(|c: char| c == '#' || c.is_ascii_control()));
-                // reading it again, as a client does that got it from a list, changes nothing
+                // parsing is idempotent, for clients that send back a listed path
                 prop_assert_eq!(ArtifactPath::parse(path.as_str()).unwrap(), path);
             }
         }

@@ -29,13 +29,13 @@ use crate::domain::{Error, ErrorCode, Result};
 
 /// Where a server has its artifacts, below its API.
 pub(super) const ROUTE: &str = "/mlflow-artifacts/artifacts";
-/// The longest listing that is read.
+/// The size limit of a listing.
 const MAX_LISTING_BYTES: usize = 64 * 1024 * 1024;
-/// The most that is read of the answer of a failure.
+/// The size limit of an error response.
 const MAX_FAILURE_BYTES: usize = 16 * 1024;
-/// How long the other server may take to keep a file that it has got.
+/// The timeout for the other server to store a file it has received.
 const KEEPING_TIME: Duration = Duration::from_mins(5);
-/// What stands in a path as it is.
+/// URL-safe characters of a path.
 const PLAIN: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
 
 /// Another server's artifacts.
@@ -47,7 +47,7 @@ pub(super) struct Remote {
 }
 
 impl fmt::Debug for Remote {
-    /// Shows no credentials.
+    /// Redacts credentials.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Remote").field(&self.name()).finish()
     }
@@ -67,7 +67,7 @@ struct ListedFile {
     file_size: Option<u64>,
 }
 
-/// What servers say about a failure: MLflow's own form, and that of its web framework.
+/// The JSON of an error response: MLflow's, or its web framework's.
 #[derive(Deserialize, Default)]
 struct Failure {
     message: Option<String>,
@@ -110,7 +110,7 @@ impl Remote {
         Error::unavailable(message).with_source(error.without_url())
     }
 
-    /// Tells apart what a server answers instead of what it was asked for.
+    /// Maps an error response.
     async fn failure(&self, response: Response, path: &ArtifactPath) -> Error {
         let (status, name) = (response.status(), self.name());
         let body = read(response, MAX_FAILURE_BYTES).await.unwrap_or_default();
@@ -150,7 +150,7 @@ impl Remote {
             response => response?,
         };
         let body = read(response, MAX_LISTING_BYTES).await.map_err(|e| self.busy().with_source(e))?;
-        // a portal that wants to be logged in to answers with a page
+        // captive portals answer with a page
         let listing: Listing = serde_json::from_slice(&body).map_err(|e| self.busy().with_source(e))?;
         let mut entries: Vec<Entry> = listing.files.iter().filter_map(entry).collect();
         if is_file_itself(&entries, path) {
@@ -160,7 +160,7 @@ impl Remote {
         Ok(entries)
     }
 
-    /// Asks for a file and returns what is known of it before its bytes come.
+    /// Requests a file; returns its metadata before its body.
     pub(super) async fn open(&self, path: &ArtifactPath) -> Result<(Stat, RemoteFile)> {
         if path.is_root() {
             return Err(is_folder(path));
@@ -169,7 +169,7 @@ impl Remote {
         let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
         let modified = header(LAST_MODIFIED).and_then(|date| httpdate::parse_http_date(date).ok());
         let etag = header(ETAG).map(|tag| tag.trim_start_matches("W/").trim_matches('"').to_owned());
-        // stock tells no length of what it has fetched from a bucket
+        // stock sends no `Content-Length` for files from a bucket
         let size = match header(CONTENT_LENGTH).and_then(|length| length.parse().ok()) {
             Some(size) => size,
             None => self.listed_size(path).await?,
@@ -271,7 +271,7 @@ async fn read(mut response: Response, limit: usize) -> io::Result<Vec<u8>> {
     Ok(body)
 }
 
-/// Takes a part out of a whole file.
+/// Cuts a range out of a whole file.
 fn cut(
     frames: impl Stream<Item = io::Result<Bytes>> + Send,
     range: Range<u64>,
@@ -292,7 +292,7 @@ fn cut(
     })
 }
 
-/// A file that is coming from another server.
+/// A download from another server.
 #[derive(Debug)]
 pub(super) struct RemoteFile {
     remote: Remote,
@@ -330,7 +330,7 @@ enum Frame {
     End,
 }
 
-/// A file on its way to another server. Dropped before its end, it cuts the connection.
+/// An upload to another server. Dropped early, it cuts the connection.
 #[derive(Debug)]
 pub struct RemoteUpload {
     frames: mpsc::Sender<Frame>,
@@ -346,7 +346,7 @@ impl RemoteUpload {
     }
 
     pub(super) async fn finish(mut self) -> Result<()> {
-        // whoever takes no more has an answer already
+        // a closed channel means an early response
         drop(self.frames.send(Frame::End).await);
         self.answer().await
     }

@@ -1,5 +1,5 @@
-//! How other MLflow servers are reached: their addresses, and the variables of the client library that say with which
-//! credentials and certificates.
+//! HTTP clients for other MLflow servers: addresses, and the client library's variables for credentials and
+//! TLS certificates.
 
 use std::collections::HashSet;
 use std::fs;
@@ -20,17 +20,17 @@ use crate::config::Environment;
 use crate::domain::artifact_uri::UriParts;
 use crate::domain::{Error, ErrorCode, Result};
 
-/// How long a server may take to be connected to.
+/// The connect timeout.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a server may keep silent while it answers.
+/// The read timeout of a response.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
 /// Redirects that are followed, all on one host.
 const MAX_REDIRECTS: usize = 5;
 
-/// What sends requests to a server.
+/// The HTTP clients for a server.
 pub(super) struct Clients {
     pub(super) reader: Client,
-    /// Waits without a limit for the answer, which comes after the last byte was sent.
+    /// Without a read timeout: the response comes after the last byte was sent.
     pub(super) writer: Client,
 }
 
@@ -83,7 +83,7 @@ impl Remotes {
     }
 }
 
-/// Makes clients for the first request that needs them: they read all certificates of the host.
+/// Makes clients lazily, at the first request: they load all certificates of the host.
 fn kept(cell: &OnceLock<Arc<Clients>>, make: impl FnOnce() -> Result<Clients>) -> Result<Arc<Clients>> {
     if let Some(clients) = cell.get() {
         return Ok(Arc::clone(clients));
@@ -92,7 +92,7 @@ fn kept(cell: &OnceLock<Arc<Clients>>, make: impl FnOnce() -> Result<Clients>) -
     Ok(Arc::clone(cell.get_or_init(|| clients)))
 }
 
-/// Returns where the artifacts of the server that a URI names are, and which of them it means.
+/// Returns the artifact route of the server in a URI, and the path below it.
 ///
 /// Upstream: `MlflowArtifactsRepository.resolve_uri`, which takes scheme and prefix of `mlflow-artifacts:` from the
 /// tracking URI. Differs: without one the scheme is `http`, or `https` on its port; stock cannot say.
@@ -113,7 +113,7 @@ fn address(uri: &str, tracking_uri: Option<&str>) -> Result<(Url, ArtifactPath)>
         (format!("{api}{ROUTE}"), path)
     };
     let url = Url::parse(&address).map_err(|e| none().with_source(e))?;
-    // what was judged has to be what is asked
+    // check and request must agree on hosts
     let host = url.host_str().map(|host| host.trim_matches(['[', ']']).to_owned());
     if host != parts.hostname() || url.query().is_some() || url.fragment().is_some() {
         return Err(none());
@@ -146,7 +146,7 @@ impl Clients {
     }
 }
 
-/// Follows a server to another path or from HTTP to HTTPS, but not to where nobody has sent this server.
+/// Redirect policy: another path, or HTTP to HTTPS, on the same host only.
 fn same_host() -> Policy {
     Policy::custom(|attempt| {
         let first = attempt.previous().first();
@@ -160,7 +160,7 @@ fn same_host() -> Policy {
     })
 }
 
-/// Sets up whose certificates are believed and which one is shown.
+/// Sets the trusted CA certificates and the client's.
 ///
 /// Upstream: `MlflowHostCreds`.
 fn with_tls(mut builder: ClientBuilder, environment: &Environment, whose: Whose) -> Result<ClientBuilder> {
@@ -190,7 +190,7 @@ fn with_tls(mut builder: ClientBuilder, environment: &Environment, whose: Whose)
 
 /// Returns the credentials of this server at others.
 ///
-/// Upstream: `read_mlflow_creds`, `http_request`: a name with its password goes before a token, and variables before
+/// Upstream: `read_mlflow_creds`, `http_request`: basic auth goes before a bearer token, and variables before
 /// the file `~/.mlflow/credentials`.
 fn authorization(environment: &Environment) -> Result<Option<HeaderValue>> {
     for unknown in ["MLFLOW_TRACKING_AWS_SIGV4", "MLFLOW_TRACKING_AUTH"] {

@@ -1,5 +1,5 @@
-//! What uploads leave behind whose server was killed: files under a reserved name that nobody will ever finish. They are
-//! looked for when a server starts and from time to time.
+//! Garbage collection of uploads whose server was killed: orphaned temporary files under a reserved name.
+//! Runs at startup and periodically.
 
 use std::fs::{self, DirEntry, File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -10,12 +10,12 @@ use tracing::{debug, info, warn};
 
 use super::path::UPLOAD_PREFIX;
 
-/// How long nothing may have been written to a leftover. A server on another machine, or a stock one, may not be seen
-/// to hold its upload; too short, and a client that is slow loses its upload.
+/// The minimum age since the last write. The file lock of a server on another machine, or a stock one, may
+/// not be visible; too short, and a slow client loses its upload.
 const MIN_AGE: Duration = Duration::from_hours(1);
-/// The pause after the first search: what was young then is old enough now.
+/// The pause after the first sweep: young files are old enough by then.
 const FIRST_PAUSE: Duration = Duration::from_mins(70);
-/// The pause between searches, which read every folder.
+/// The pause between sweeps, each a full scan.
 const PAUSE: Duration = Duration::from_hours(24);
 
 /// What was removed.
@@ -25,7 +25,7 @@ struct Swept {
     bytes: u64,
 }
 
-/// Starts a thread that looks for leftovers below `roots`, now and from time to time. It ends with the process.
+/// Starts a thread that sweeps `roots`, now and periodically. It ends with the process.
 pub fn start_sweeping(roots: Vec<PathBuf>) {
     let body = move || {
         let mut pause = FIRST_PAUSE;
@@ -54,7 +54,7 @@ fn sweep_and_tell(root: &Path) {
     }
 }
 
-/// Removes the leftovers below `root` that were last written to before `latest`. Symlinks are not followed.
+/// Removes orphans below `root` that were last written before `latest`. Symlinks are not followed.
 fn sweep(root: &Path, latest: SystemTime) -> Swept {
     let mut swept = Swept::default();
     let mut folders = vec![root.to_owned()];
@@ -79,7 +79,7 @@ fn is_leftover(child: &DirEntry, latest: SystemTime) -> bool {
         && !is_held(&child.path())
 }
 
-/// Says whether a server of ours is still writing.
+/// Says whether a server of ours holds its lock.
 fn is_held(path: &Path) -> bool {
     File::open(path).is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
 }

@@ -17,7 +17,7 @@ fn disk() -> (TempDir, Folder) {
     (dir, Folder { store, base: ArtifactPath::default() })
 }
 
-/// An empty folder in each store, by the store's name. Folders last as long as what comes with them.
+/// An empty folder in each store, by the store's name. Folders live as long as their `TempDir`.
 fn each_store() -> Vec<(&'static str, TempDir, Folder)> {
     let (dir, folder) = disk();
     let memory =
@@ -83,7 +83,7 @@ fn all_files(root: &Path) -> Vec<String> {
 
 #[tokio::test]
 async fn what_was_put_is_got() {
-    // more than two parts of a store of objects
+    // more than two parts of a multipart upload
     let big: Vec<u8> = (0..12_000_001_u32).map(|i| (i % 251) as u8).collect();
     let part = &big[..5 * 1024 * 1024];
     for (store, _dir, folder) in each_store() {
@@ -283,7 +283,7 @@ async fn an_upload_that_is_given_up_leaves_nothing() {
     put(&folder, "kept", b"old").await.unwrap();
     for at in ["kept", "new/folder/x"] {
         let mut upload = folder.upload(&path(at)).await.unwrap();
-        // large enough for a write to be under way when it is dropped
+        // large enough for a write in flight when it is dropped
         upload.write(Bytes::from(vec![1; 8_000_000])).await.unwrap();
         drop(upload);
     }
@@ -401,7 +401,7 @@ async fn disk_does_not_open_pipes() {
     assert_eq!(error.message, "Artifact is not a regular file: 'pipe'");
 }
 
-/// A file that shrinks under a reader ends in an error: a short answer would look like a whole one.
+/// A file truncated during a read ends in an error: a short response would look whole.
 #[tokio::test]
 async fn disk_reports_a_file_that_shrinks() {
     let (dir, folder) = disk();

@@ -1,4 +1,4 @@
-//! Which store and which folder an artifact URI means to this server, and which hosts it may name.
+//! Artifact URIs: the store and folder they mean to this server, and the SSRF guard for hosts.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -60,7 +60,7 @@ pub struct Settings {
     pub environment: Environment,
 }
 
-/// Clients of buckets that are kept: there are few, unless somebody invents names.
+/// The size of the client cache: buckets are few, unless somebody invents names.
 const MAX_CLIENTS: usize = 64;
 
 /// Returns the root below which new experiments keep their artifacts, when the operator names none.
@@ -86,7 +86,7 @@ pub struct Artifacts {
     stores: Stores,
 }
 
-/// Clients of buckets and containers by scheme and host of their URIs, made when they are first needed.
+/// A cache of clients by scheme and host of their URIs, filled lazily.
 #[derive(Debug)]
 struct Stores {
     environment: Environment,
@@ -97,7 +97,7 @@ struct Stores {
     roots: Vec<PathBuf>,
 }
 
-/// What a URI makes a server connect to: family of the scheme, host, port.
+/// A host that a URI names: family of the scheme, host, port.
 pub(super) type Target = (String, String, Option<u16>);
 
 impl Artifacts {
@@ -115,14 +115,14 @@ impl Artifacts {
         };
         let destination = if settings.serve { Some(stores.open(&settings.destination)?) } else { None };
         if !settings.serve && remote_client::is_remote(&UriParts::split(&settings.default_root)) {
-            // variables that cannot be used are said now, not to the first client
+            // fail fast: invalid variables are reported at startup
             stores.open(&settings.default_root)?;
         }
         let allowed_schemes = settings.allowed_schemes.iter().map(|scheme| scheme.to_lowercase()).collect();
         Ok(Self { destination, allowed_schemes, stores })
     }
 
-    /// Waits until the uploads that were given up are taken back.
+    /// Waits until abandoned uploads are aborted.
     pub async fn settle(&self) {
         self.stores.uploads.settle().await;
     }
@@ -152,8 +152,8 @@ impl Artifacts {
         self.stores.open(artifact_uri)
     }
 
-    /// Returns the folder of an artifact URI that a client may have chosen, and which has to be a part of `owner`, the
-    /// URI of what it belongs to. No symlink leads out of that.
+    /// Returns the folder of an untrusted artifact URI, which must be within `owner`, the URI of what it
+    /// belongs to. No symlink leads out of that.
     ///
     /// # Errors
     /// `INVALID_PARAMETER_VALUE` if it is no part of it; otherwise as [`Artifacts::folder`].
@@ -168,8 +168,8 @@ impl Artifacts {
             return Err(outside());
         }
         let mut folder = self.folder(artifact_uri)?;
-        // What is compared above is not yet what is opened: a URI may hold the route of the proxy twice, the first time
-        // in another spelling.
+        // The URIs above are not yet normalised: one may hold the route of the proxy twice, the first time in
+        // another spelling.
         if !folder.base.is_within(&self.folder(owner)?.base) {
             return Err(outside());
         }
@@ -184,8 +184,8 @@ impl Artifacts {
         &self.stores.roots
     }
 
-    /// Checks that a location which a client wants to be stored as `field` names no host that the server would
-    /// connect to for it. Its form is checked by [`artifact_uri::validate_location`].
+    /// SSRF guard: checks that a location to be stored as `field` names no host that the server would connect
+    /// to. Its form is checked by [`artifact_uri::validate_location`].
     ///
     /// # Errors
     /// `INVALID_PARAMETER_VALUE`
@@ -254,13 +254,13 @@ impl Stores {
     }
 }
 
-/// Returns the folder of this machine that a URI means, if it means one.
+/// Returns the local folder of a URI, if it is local.
 fn local_root(uri: &str) -> Option<PathBuf> {
     let path = artifact_uri::local_path(uri).ok()??;
     std::path::absolute(path).ok()
 }
 
-/// Says why a location is no place that can be opened.
+/// The error for a location that cannot be opened.
 fn no_place(uri: &str) -> Error {
     let scheme = UriParts::split(uri).scheme;
     if scheme == "mlflow-artifacts" {
@@ -290,7 +290,7 @@ fn proxied_path<'a>(uri: &str, parts: &UriParts<'a>) -> Result<&'a str> {
     }
 }
 
-/// Returns what `uri` may make a server connect to; `None` if it names no host.
+/// Returns the hosts a server may connect to; `None` if `uri` names none.
 fn targets(uri: &str) -> Option<Vec<Target>> {
     let parts = UriParts::split(uri);
     let scheme = parts.scheme.as_str();
@@ -308,7 +308,7 @@ fn targets(uri: &str) -> Option<Vec<Target>> {
         other => (other, &[443]),
     };
     let (_, port) = parts.host_and_port();
-    // HTTP clients end the host at a backslash, so it would not be the one that is seen here
+    // HTTP clients end the host at a backslash: a parser differential
     let is_odd = parts.netloc.contains('\\') || parts.netloc.contains(char::is_whitespace);
     let target = |port| (family.to_owned(), parts.hostname().unwrap_or_default(), port);
     Some(match port.parse() {

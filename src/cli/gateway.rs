@@ -49,8 +49,8 @@ pub(super) struct GatewayArgs {
 }
 
 impl GatewayArgs {
-    /// Returns the settings. What is known about models is a part of the user interface's folder, unless the variable
-    /// names another one; this server fetches it from nowhere.
+    /// Returns the settings. The model catalogue is a part of the user interface's folder, unless the
+    /// variable names another one; it is not downloaded.
     pub(super) fn into_settings(self, ui_dir: Option<&Path>) -> GatewaySettings {
         let named = self.gateway_catalog.as_deref().and_then(folder);
         GatewaySettings {

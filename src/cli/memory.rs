@@ -1,15 +1,15 @@
-//! How much memory this process may use: the machine's, or what its control group leaves it.
+//! The memory limit of this process: the machine's memory, or its cgroup limit.
 
 use std::fs::read_to_string;
 
-/// Where control groups of the second and of the first kind say how much memory they have.
+/// The memory limit files of cgroup v2 and v1.
 const GROUPS: [&str; 2] = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
 /// The least that bodies and answers get.
 const LEAST: usize = 64 * 1024 * 1024;
 /// What they get where nothing is known.
 const OTHERWISE: usize = 512 * 1024 * 1024;
 
-/// Returns the bytes that bodies and answers may take together: a quarter of what there is.
+/// Returns the default memory budget of bodies and responses: a quarter of the limit.
 pub(super) fn default_limit() -> usize {
     let machine = read_to_string("/proc/meminfo").ok().and_then(|text| total(&text));
     let groups = GROUPS.iter().filter_map(|path| read_to_string(path).ok()?.trim().parse().ok());

@@ -253,12 +253,12 @@ struct PoolVariables {
 }
 
 impl PoolVariables {
-    /// SQLAlchemy's number where only the size is given.
+    /// SQLAlchemy's default.
     const OVERFLOW: u16 = 10;
     /// Connections besides those of the database threads.
     const LOGGING: u16 = 3;
 
-    /// Returns how many database threads that makes; `None` where nothing, or no limit, is said.
+    /// Returns how many database threads that makes; `None` if unset or unlimited.
     fn threads(&self) -> Option<usize> {
         let size = self.size.filter(|size| *size > 0)?;
         let overflow = match self.overflow {
@@ -268,7 +268,7 @@ impl PoolVariables {
         Some(usize::from(size.saturating_add(overflow).saturating_sub(Self::LOGGING).max(1)))
     }
 
-    /// Returns how old a connection may become.
+    /// Returns the maximum age of a connection.
     fn recycle(&self) -> Option<Duration> {
         self.recycle.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs)
     }
@@ -378,7 +378,7 @@ impl ServerArgs {
         Ok((config, notes))
     }
 
-    /// Refuses what a user would believe to be in force although it is not.
+    /// Refuses flags whose effect a user would wrongly rely on.
     fn refuse_unsafe(&self) -> Result<()> {
         if let Some(name) = &self.app_name {
             bail!("--app-name {name} is not supported: this server would run without authentication");
@@ -437,7 +437,7 @@ impl ServerArgs {
     }
 }
 
-/// Where stock keeps everything when nothing is said.
+/// Stock's default database.
 const DEFAULT_BACKEND: &str = "sqlite:///mlflow.db";
 
 /// Reads a boolean as click does.
@@ -455,7 +455,7 @@ fn unicode_variables() -> Environment {
     pairs.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect()
 }
 
-/// Reads the variable of a flag, where stock takes an empty one as not given.
+/// Parses the variable of a flag; as in stock, empty means not given.
 fn python_flag(text: &str) -> Result<bool, String> {
     if text.is_empty() { Ok(false) } else { python_bool(text) }
 }

@@ -1,5 +1,5 @@
-//! Keeps out of the log what the HTTP library calls an error though clients make it: what they send is no request, too
-//! long or too slow, or they are gone in the middle of it.
+//! Filters out what the HTTP library logs as errors though clients cause it: malformed, oversized or slow
+//! requests, and disconnects.
 
 use std::fmt::Debug;
 

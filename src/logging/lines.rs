@@ -1,6 +1,6 @@
-//! The way of the log's lines to where they are read: through a thread of their own, so that a reader that is too slow
-//! or does not read at all (a full pipe, a stopped terminal) holds no request up. What does not fit in the meantime is
-//! lost and counted, which the log says as soon as it can be written again.
+//! The log writer: lines go through a bounded buffer and a thread of their own, so that a slow or stuck
+//! reader (a full pipe, a stopped terminal) blocks no request. Lines that overflow the buffer are dropped and
+//! counted, which is logged once writing works again.
 
 use std::cell::Cell;
 use std::io::{self, Write};
@@ -11,20 +11,20 @@ use std::time::Duration;
 use prometheus::IntCounter;
 use tracing_subscriber::fmt::MakeWriter;
 
-/// How many bytes may wait. Too low and short stalls cost lines; as many again may be on their way out.
+/// The buffer size in bytes. Too low and short stalls drop lines; as many again may be in flight.
 const MOST_WAITING: usize = 4 * 1024 * 1024;
-/// How long lines are gathered before they are written. Waking the thread for each costs more than the line.
+/// The batching delay of writes. Waking the thread for each line costs more than the line.
 const GATHERING: Duration = Duration::from_millis(2);
-/// How long the end of the process waits for the rest to be read.
+/// The flush timeout at the end of the process.
 const FAREWELL: Duration = Duration::from_secs(1);
 
 thread_local! {
-    /// Whether this thread tells of lost lines, for which there is always room: a report that was lost itself would not
-    /// be repeated.
+    /// Whether this thread reports dropped lines, exempt from the buffer limit: a dropped report would not be
+    /// repeated.
     static IS_REPORTING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Takes lines without ever waiting for their reader.
+/// Accepts lines without ever blocking.
 #[derive(Debug, Clone)]
 pub(super) struct Lines(Arc<Shared>);
 
@@ -43,8 +43,8 @@ struct State {
 }
 
 impl Lines {
-    /// Starts the thread that writes to `out`. Lines that are lost are counted in `lost`; how many more there are is
-    /// told to `say` when others were written since.
+    /// Starts the thread that writes to `out`. Dropped lines are counted in `lost`; their increase is
+    /// reported to `say` after the next successful write.
     ///
     /// # Errors
     /// When there can be no more threads.
@@ -59,7 +59,7 @@ impl Lines {
         Ok(Self(shared))
     }
 
-    /// Waits until all is written, but not for a reader that does not read.
+    /// Flushes, with a timeout for a stuck reader.
     pub(super) fn settle(&self) {
         let state = self.0.lock();
         let is_busy = |state: &mut State| state.is_writing || !state.waiting.is_empty();
@@ -68,7 +68,7 @@ impl Lines {
 }
 
 impl Shared {
-    /// What panicked with the lock in its hands was no more than a copy of bytes.
+    /// Ignores poisoning: a panic here interrupts no more than a copy of bytes.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -98,7 +98,7 @@ impl Shared {
             drop(state);
             thread::sleep(GATHERING);
             std::mem::swap(&mut taken, &mut self.lock().waiting);
-            // Nobody could be told that nobody reads any more.
+            // A write error cannot be reported anywhere.
             let is_read = out.write_all(&taken).and_then(|()| out.flush()).is_ok();
             taken.clear();
             let lost = self.lost.get();
@@ -162,7 +162,7 @@ mod tests {
         let (say, said) = mpsc::channel();
         let lost = counter();
         let lines = Lines::start(writer, lost.clone(), move |lost| say.send(lost).unwrap()).unwrap();
-        // Five times what may wait and be on its way, of which nothing is read.
+        // Five times the buffer and what is in flight, none of it read.
         let line = format!("{}\n", "x".repeat(64 * 1024 - 1));
         for _ in 0..10 * MOST_WAITING / line.len() {
             lines.clone().write_all(line.as_bytes()).unwrap();

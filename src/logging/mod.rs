@@ -18,7 +18,7 @@ use crate::config::{LogFormat, LogSettings};
 /// What the HTTP library says at info about its threads repeats the server's own lines.
 const OF_LIBRARIES: &str = "actix_server=warn,actix_http=warn";
 
-/// The log of this process, as long as it is kept.
+/// The log of this process; flushed on drop.
 #[derive(Debug)]
 pub struct Log {
     lines: Lines,
@@ -26,7 +26,7 @@ pub struct Log {
 }
 
 impl Log {
-    /// Counts the lines that were lost because nobody read them in time.
+    /// Counts the lines dropped because of a slow reader.
     pub const fn lost_lines(&self) -> &IntCounter {
         &self.lost
     }
@@ -60,7 +60,7 @@ pub fn init(settings: &LogSettings) -> Result<Log> {
     if started.is_err() {
         tracing::debug!("the log was started before");
     }
-    // The message of a panic goes the same way: written by the thread itself it could wait for its reader.
+    // Panic messages go the same way: written by the thread itself they could block.
     std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
     Ok(log)
 }

@@ -31,7 +31,7 @@ pub(super) const QUEUE: &str = "Demo Response Review";
 /// Who looks at traces; the last is who looks where nobody logs in.
 pub(super) const REVIEWERS: [&str; 3] = ["ana", "ben", "default"];
 
-/// Makes the experiment of the demo; one that another server made meanwhile will do.
+/// Makes the experiment of the demo. Losing the race against another server is fine.
 pub(super) async fn experiment(app: &AppState) -> Result<()> {
     let note = "A made-up bicycle workshop and its assistant, before and after a repair: traces, sessions, \
                 evaluations, prompts, judges, issues and reviews to look around in.";

@@ -19,7 +19,7 @@ use crate::domain::{Error, ErrorCode, Result};
 use crate::proto::{Experiment, SearchIssues};
 use crate::store::scorers::ScorersOf;
 
-/// One at a time makes or removes the demo.
+/// A lock: one change at a time.
 static TURN: Mutex<()> = Mutex::const_new(());
 
 /// What became of the demo.
@@ -40,8 +40,8 @@ pub struct Removed {
 
 /// `POST demo/generate`. Makes what is missing of the demo, or of the `features` that the body names.
 ///
-/// Upstream: `_generate_demo`. Differs: the demo tells of something else, and what needs the experiment or the traces
-/// makes them and names them.
+/// Upstream: `_generate_demo`. Differs: the demo has other content, and what needs the experiment or the
+/// traces makes them and names them.
 pub async fn generate_demo(app: App, body: Document) -> Reply<Made> {
     let wanted = wanted(&body)?;
     let _turn = TURN.lock().await;
@@ -103,7 +103,7 @@ async fn find(app: &AppState) -> Result<Option<Experiment>> {
     or_none(app.store.get_experiment_by_name(EXPERIMENT.into()).await)
 }
 
-/// Takes what is not there for none.
+/// Maps "not found" to `None`.
 fn or_none<T>(found: Result<T>) -> Result<Option<T>> {
     match found {
         Ok(found) => Ok(Some(found)),
@@ -214,7 +214,7 @@ impl<'a> Demo<'a> {
         Ok(self.has_tag(&tag, Some(edition)) && self.has(feature).await?)
     }
 
-    /// Makes a feature in the place of what is there of it.
+    /// Replaces whatever exists of a feature.
     async fn put(&self, feature: Feature) -> Result<()> {
         let (tag, edition) = feature.edition();
         self.remove(feature).await?;

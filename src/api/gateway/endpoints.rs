@@ -80,7 +80,7 @@ pub async fn get_gateway_endpoint(
     reply::json(get_gateway_endpoint::Response { endpoint: Some(endpoint) })
 }
 
-/// `POST gateway/endpoints/update`; what is empty stays as it is. Upstream: `_update_gateway_endpoint`.
+/// `POST gateway/endpoints/update`; empty fields stay unchanged. Upstream: `_update_gateway_endpoint`.
 pub async fn update_gateway_endpoint(
     app: App,
     Proto(r): Proto<UpdateGatewayEndpoint>,

@@ -53,8 +53,8 @@ impl Request for UpdateEndpointGuardrailConfig {
     const SCHEMA: Schema = &[("endpoint_id", &[Required, Str]), ("guardrail_id", &[Required, Str])];
 }
 
-/// `POST gateway/guardrails/create`. Upstream: `_create_gateway_guardrail`. Differs: nobody is named as its maker; stock
-/// names the user that its own process runs as.
+/// `POST gateway/guardrails/create`. Upstream: `_create_gateway_guardrail`. Differs: no creator is recorded;
+/// stock records the user of its own process.
 pub async fn create_gateway_guardrail(
     app: App,
     Proto(r): Proto<CreateGatewayGuardrail>,

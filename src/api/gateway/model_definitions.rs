@@ -72,7 +72,7 @@ pub async fn list_gateway_model_definitions(
     reply::json(list_gateway_model_definitions::Response { model_definitions })
 }
 
-/// `POST gateway/model-definitions/update`; what is empty stays as it is. Upstream:
+/// `POST gateway/model-definitions/update`; empty fields stay unchanged. Upstream:
 /// `_update_gateway_model_definition`.
 pub async fn update_gateway_model_definition(
     app: App,

@@ -1,5 +1,5 @@
-//! What the interface asks before it offers providers, their models and what they want. The models come from the
-//! catalogue that is a part of MLflow's package, if it was fetched with the interface (`config.rs`).
+//! Metadata for the interface: providers, their models and their credential fields. The models come from the
+//! catalogue in MLflow's package, if it was fetched with the interface (`config.rs`).
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -151,7 +151,7 @@ const fn shown_field(field: &Field) -> ShownField {
     ShownField { default, description, name, required: is_required, r#type: "string" }
 }
 
-/// Reads the files of the providers that are wanted and allowed; those that are not there list nothing.
+/// Reads the catalogue files of the wanted and allowed providers; missing ones list nothing.
 fn load(folder: &Path, policy: &Policy, wanted: Option<&str>) -> Vec<Model> {
     let providers = policy.providers();
     let providers = providers.into_iter().filter(|name| wanted.is_none_or(|wanted| wanted == *name));

@@ -1,4 +1,4 @@
-//! Secrets: they come in plain, are kept encrypted and are shown masked.
+//! Secrets: received in plaintext, stored encrypted, shown masked.
 
 use std::collections::BTreeMap;
 
@@ -73,7 +73,7 @@ pub async fn get_gateway_secret(
     reply::json(get_gateway_secret_info::Response { secret: Some(secret) })
 }
 
-/// `POST gateway/secrets/update`; what is empty stays as it is. Upstream: `_update_gateway_secret`.
+/// `POST gateway/secrets/update`; empty fields stay unchanged. Upstream: `_update_gateway_secret`.
 pub async fn update_gateway_secret(
     app: App,
     Proto(r): Proto<UpdateGatewaySecret>,
@@ -131,6 +131,6 @@ async fn seal(app: &App, values: BTreeMap<String, String>, id: String, name: Str
              the same on every server"
         );
     }
-    // Deriving the key takes long.
+    // Key derivation is slow.
     web::block(move || key.seal(&values, &id, &name)).await.map_err(Error::internal)?
 }

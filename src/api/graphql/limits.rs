@@ -1,4 +1,4 @@
-//! How large a query may be. Fragments count where they are used.
+//! Query complexity limits. Fragments count where they are used.
 //!
 //! Upstream: `mlflow.server.graphql.graphql_no_batching`.
 

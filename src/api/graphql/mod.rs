@@ -48,7 +48,7 @@ static SCHEMA: LazyLock<Valid<Schema>> = LazyLock::new(|| {
 const MAX_TOKENS: usize = 100_000;
 const MAX_NESTING: usize = 200;
 
-/// What is asked: the body of a request.
+/// A GraphQL request body.
 #[derive(Debug, Deserialize)]
 pub struct Question {
     query: String,
@@ -61,7 +61,7 @@ impl Question {
     /// Reads a body.
     ///
     /// # Errors
-    /// `INVALID_PARAMETER_VALUE` for one that is no question.
+    /// `INVALID_PARAMETER_VALUE` for an invalid request.
     pub fn read(body: &[u8]) -> Result<Self> {
         serde_json::from_slice(body)
             .map_err(|e| Error::invalid(format!("The GraphQL request cannot be read: {e}")))
@@ -83,7 +83,7 @@ impl Answer {
 
 /// `POST /graphql`, and `GET` with a body. Errors of a query are part of a successful answer.
 ///
-/// Differs: stock breaks with a 500 over a body that is no question and over a query that is no GraphQL; here that
+/// Differs: stock fails with a 500 for an invalid request body and for a query that is not GraphQL; here that
 /// is `INVALID_PARAMETER_VALUE`. Upstream: `_graphql`.
 pub async fn graphql(app: App, request: HttpRequest, body: Body) -> Result<HttpResponse> {
     check_content_type(&request)?;
@@ -107,7 +107,7 @@ fn parse(query: &str) -> Result<Document> {
     Ok(document)
 }
 
-/// What is to be executed: a question within the limits that fits the schema.
+/// An execution plan: a validated query within the limits.
 #[derive(Debug)]
 pub struct Plan {
     document: Valid<ExecutableDocument>,
@@ -116,7 +116,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Makes the plan for a question, or says in the inner result what is wrong with its query or its variables.
+    /// Validates a request; the inner result has the errors of its query or its variables.
     ///
     /// # Errors
     /// `INVALID_PARAMETER_VALUE` for a query that is no GraphQL.
@@ -157,7 +157,7 @@ async fn answer(app: App, url_query: &str, plan: &Plan) -> Answer {
     }
 }
 
-/// Removes what the library puts before the message of a resolver.
+/// Strips the library's prefix from the message of a resolver.
 fn own_words(message: &str) -> String {
     message.strip_prefix("resolver error: ").unwrap_or(message).to_owned()
 }
@@ -178,7 +178,7 @@ fn messages(errors: &DiagnosticList) -> Vec<String> {
     let words =
         errors.iter().map(|e| e.error.unstable_compat_message().unwrap_or_else(|| e.error.to_string()));
     let mut words: Vec<String> = words.map(|text| reword(&text)).collect();
-    // The library goes on with what an error leaves, and then finds faults that follow from it.
+    // The library continues after an error and then reports consequential errors.
     for (cause, consequence) in [
         ("Cannot query field ", "must have a selection of subfields"),
         ("must not have a selection ", "must have a selection of subfields"),

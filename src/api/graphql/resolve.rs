@@ -1,7 +1,7 @@
-//! Fields: those of the root are calls of the store, those below are parts of the messages that it returns.
+//! Resolvers: root fields are calls of the store, nested ones are parts of the returned messages.
 //!
-//! A message is held as JSON by its own rules; a field is found there by its name in `snake_case`. What a message
-//! leaves unset is the default of its type, as it is for the messages in Python.
+//! A message is held as its JSON form; a field is looked up there by its name in `snake_case`. An unset field
+//! has the default of its type, as in Python's protobuf messages.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -134,7 +134,7 @@ fn field_error(error: &Error) -> FieldError {
     FieldError { message: error.message.clone() }
 }
 
-/// What belongs to the runs of an answer but not to their messages; loaded for all of them when first asked for.
+/// Data joined to the runs of a response; loaded lazily, for all of them at once.
 struct Around {
     app: App,
     run_ids: Vec<String>,
@@ -219,7 +219,7 @@ impl AsyncObjectValue for Node<'_> {
     }
 }
 
-/// Gives a part of a message the form of its type.
+/// Coerces a part of a message to its type.
 fn shape<'a>(
     schema: &'a Schema,
     ty: &'a Type,

@@ -22,8 +22,8 @@ pub(super) fn did_you_mean<'a>(kind: &str, given: &str, known: impl Iterator<Ite
     }
 }
 
-/// Returns how many letters have to be added, removed, changed or swapped with their neighbours; a difference
-/// in case alone counts one.
+/// Returns the edit distance, swaps of neighbours included (optimal string alignment); a difference in case
+/// alone counts one.
 fn distance(left: &str, right: &str) -> usize {
     if left == right {
         return 0;

@@ -1,4 +1,4 @@
-//! The values of a query's variables, checked against their types with stock's messages.
+//! Coercion of a query's variables to their types, with stock's messages.
 //!
 //! Upstream: `graphql.execution.values.get_variable_values` of graphql-core.
 
@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use super::suggest::did_you_mean;
 use crate::domain::python;
 
-/// Returns the values of the operation's variables.
+/// Coerces the values of the variables.
 ///
 /// # Errors
 /// Every message about them.
@@ -167,7 +167,7 @@ fn wrong_scalar(value: &Value, ty: &str) -> Option<String> {
                 .then(|| format!("Int cannot represent non 32-bit signed integer value: {}", shown())),
             _ => Some(format!("Int cannot represent non-integer value: {}", shown())),
         },
-        // A whole number or a string that holds one.
+        // An integer or a string that holds one.
         _ => (!is_int_like(value)).then(|| format!("Expected type '{ty}'.")),
     }
 }

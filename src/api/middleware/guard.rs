@@ -1,5 +1,5 @@
-//! The innermost layer: a handler that panics answers 500 and takes nothing else down, HEAD is served as GET,
-//! and a server that only hands artifacts through refuses everything else.
+//! The innermost middleware: catches panics of handlers (500), serves HEAD as GET, and refuses everything but
+//! artifacts with `artifacts_only`.
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
@@ -33,8 +33,8 @@ where
         let response = disabled(request.path());
         Err(request.into_response(response))
     } else {
-        // Boxed: each layer outside would make the room for it about twice as large, and every request is moved through
-        // all of them.
+        // Boxed: every outer middleware would about double the size of the future, which is moved through all
+        // of them.
         Ok(Box::pin(service.call(request)))
     };
     async move {
@@ -56,8 +56,7 @@ pub fn was_head(request: &HttpRequest) -> bool {
     request.extensions().contains::<WasHead>()
 }
 
-/// Keeps of a body how long it is. The connection would send none of it, but read all: a file from its beginning
-/// to its end.
+/// Keeps only the length of a body. The connection would send nothing of it, but read it all: a whole file.
 fn without_content(body: &BoxBody) -> BoxBody {
     match body.size() {
         BodySize::Sized(length) => {

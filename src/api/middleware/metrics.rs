@@ -1,5 +1,5 @@
-//! What Prometheus is told: every request by route and status, how long they took, and how busy the database
-//! is. Kept in memory, shared by all workers, read at `/metrics`.
+//! Prometheus metrics: a counter of requests by route and status, a latency histogram, and the database load.
+//! In memory, shared by all workers, read at `/metrics`.
 //!
 //! Upstream: `mlflow.server.prometheus_exporter`; the names of the first two and their buckets are stock's.
 //! Differs: the label `route`, and no metrics of a Python process.
@@ -58,7 +58,7 @@ impl Metrics {
         Ok(metrics)
     }
 
-    /// Shows what others count, too.
+    /// Registers a collector.
     ///
     /// # Errors
     /// When it was added before.
@@ -66,7 +66,7 @@ impl Metrics {
         self.registry.register(Box::new(counter.clone())).map_err(Error::internal)
     }
 
-    /// Counts a request. `route` is the pattern, so that ids do not make a series each.
+    /// Counts a request. `route` is the pattern, to bound the cardinality of labels.
     pub fn observe(&self, method: &str, route: &str, status: &str, duration: Duration) {
         let labels = [method, route, status];
         self.durations.with_label_values(&labels).observe(duration.as_secs_f64());

@@ -1,6 +1,5 @@
-//! What happens to every request before and after its handler, from the outside in: the pace of clients, the request log
-//! and the metrics, the slashes at the start of a path, the refusal of workspaces, the security rules, the guard against
-//! panics.
+//! The middleware, from the outside in: slow-client timeout, request log and metrics, leading slashes,
+//! refusal of workspaces, security rules, guard against panics.
 
 pub mod guard;
 pub mod metrics;
@@ -11,5 +10,5 @@ pub mod security;
 pub mod slashes;
 pub mod workspace;
 
-/// What asks whether the server is well: answered without and below the prefix, to whatever host, and no news.
+/// Health probes: served with and without the prefix, for any `Host`, and no news in the log.
 pub(super) const PROBES: [&str; 3] = ["/health", "/version", "/ready"];

@@ -1,6 +1,6 @@
-//! Bodies that come too slowly are cut: a connection that sends a byte now and then would keep a place and memory for
-//! ever. Only the time that is spent waiting for the client counts. It is the outermost layer: the connection has to know
-//! of every request when its head was all there.
+//! The slow-client timeout for request bodies (slowloris): trickling bytes would hold a connection and memory
+//! for ever. Only time spent waiting for the client counts. It is the outermost middleware: the connection
+//! must know when the head of each request was complete.
 
 use std::cell::Cell;
 use std::io::{self, ErrorKind};
@@ -17,10 +17,10 @@ use actix_web::web::Bytes;
 use futures_util::{FutureExt as _, Stream};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// The fewest bytes in a second that are not too few.
+/// The minimum rate, in bytes per second.
 pub const LEAST_RATE: u32 = 1024;
 
-/// Passes `request` on to `service`, and says whose turn it is meanwhile. The body may be late by `patience`.
+/// Passes `request` on to `service`, in the server's turn. `patience` is the slow-client timeout of the body.
 pub fn call<S>(
     patience: Duration,
     mut request: ServiceRequest,
@@ -35,7 +35,7 @@ where
     service.call(request).inspect(move |_answer| drop(turn))
 }
 
-/// Watches over the body of a request.
+/// Adds the timeout to a body.
 fn watch(request: &mut ServiceRequest, patience: Duration) {
     let (_, payload) = request.parts_mut();
     let body = payload.take();
@@ -45,7 +45,7 @@ fn watch(request: &mut ServiceRequest, patience: Duration) {
     }
 }
 
-/// How much longer one may wait for a client, which grows with what it sends or reads.
+/// The time left to wait for a client: a token bucket that its progress refills.
 #[derive(Debug)]
 pub struct Allowance {
     left: Duration,
@@ -71,7 +71,7 @@ impl Allowance {
         self.left = self.left.saturating_add(earned).min(self.most);
     }
 
-    /// Is ready when the client was waited for long enough.
+    /// Is ready when the time budget is spent.
     pub fn poll_spent(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let now = Instant::now();
         let since = *self.since.get_or_insert(now);
@@ -96,7 +96,7 @@ struct Turns {
 }
 
 impl Turn {
-    /// Begins the server's turn, which ends when what is returned is dropped.
+    /// Begins the server's turn, which ends when the guard is dropped.
     pub fn begin(&self) -> ServersTurn {
         self.0.is_servers.set(true);
         self.0.count.set(self.0.count.get().wrapping_add(1));
@@ -124,7 +124,7 @@ impl Drop for ServersTurn {
     }
 }
 
-/// A body that is watched over.
+/// A body with a timeout.
 struct Watched {
     body: Payload,
     allowance: Allowance,

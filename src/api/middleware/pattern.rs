@@ -1,18 +1,18 @@
-//! The wildcards of `--allowed-hosts` and `--cors-allowed-origins`, as Python's `fnmatch` reads them, in any case of
-//! letters.
+//! The wildcards of `--allowed-hosts` and `--cors-allowed-origins`, as in Python's `fnmatch`,
+//! case-insensitive.
 //!
-//! Differs: a pattern of addresses means addresses, so that `10.*` does not let `10.evil.com` in, whose owner may have
-//! it lead anywhere.
+//! Differs: patterns of IP addresses match only those, so that `10.*` does not let `10.evil.com` in, whose
+//! owner may point it anywhere.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use regex::Regex;
 
-/// A text, or a pattern of texts.
+/// A literal or a pattern.
 #[derive(Debug)]
 pub(super) struct Pattern {
     shape: Shape,
-    /// Whether only an address is meant.
+    /// Whether only IP addresses match.
     is_of_addresses: bool,
 }
 
@@ -20,21 +20,21 @@ pub(super) struct Pattern {
 enum Shape {
     /// This text.
     Exact(String),
-    /// What begins with this text.
+    /// A prefix match.
     Prefix(String),
     /// Anything else.
     Glob(Regex),
 }
 
 impl Pattern {
-    /// Reads a pattern. Only a `*` makes one: stock takes a text without it as it is.
+    /// Parses a pattern. Only a `*` makes one: in stock other text is literal.
     pub(super) fn new(text: &str) -> Self {
         let text = text.to_ascii_lowercase();
         let is_of_addresses = text.contains('*') && is_of_addresses(&text);
         Self { shape: Shape::new(text), is_of_addresses }
     }
 
-    /// Says whether a host as a `Host` header names it is meant. A pattern without a port means all of them.
+    /// Says whether the value of a `Host` header matches. A pattern without a port matches any port.
     pub(super) fn matches_host(&self, host: &str) -> bool {
         let host = host.to_ascii_lowercase();
         let name = without_port(&host);
@@ -43,7 +43,7 @@ impl Pattern {
         (fits(&host) || fits(name) || fits(bare(name))) && self.means(name)
     }
 
-    /// Says whether an origin is meant, which has a scheme and, if it is not the scheme's own, a port.
+    /// Says whether an origin matches: scheme, host and, if it is not the default, port.
     pub(super) fn matches_origin(&self, origin: &str) -> bool {
         let origin = origin.to_ascii_lowercase();
         self.shape.matches(&origin) && self.means(without_port(without_scheme(&origin)))
@@ -62,7 +62,7 @@ impl Shape {
         }
         match text.strip_suffix('*') {
             Some(prefix) if !prefix.contains(['*', '?', '[']) => Self::Prefix(prefix.to_owned()),
-            // What makes no pattern can only match itself.
+            // An invalid pattern can only match itself.
             _ => Regex::new(&glob_to_regex(&text)).map_or_else(|_| Self::Exact(text), Self::Glob),
         }
     }
@@ -76,8 +76,8 @@ impl Shape {
     }
 }
 
-/// Says whether a pattern has digits and no letters before its port: whatever its wildcards stand for, only an address
-/// can have been meant. (Those of IPv6 with letters have colons or brackets, which no name of a host has.)
+/// Says whether a pattern has digits and no letters before its port: whatever its wildcards stand for, only
+/// an IP address was meant. (IPv6 addresses with letters have colons or brackets, invalid in host names.)
 fn is_of_addresses(pattern: &str) -> bool {
     let host = without_scheme(pattern);
     let name = host.split_once(':').filter(|(_, port)| !port.contains(':')).map_or(host, |(name, _)| name);
@@ -91,7 +91,7 @@ fn without_scheme(origin: &str) -> &str {
 /// Returns the host of a `Host` header, or of an origin without its scheme.
 fn without_port(host: &str) -> &str {
     match host.rsplit_once(':') {
-        // A second colon is that of an address without brackets.
+        // A second colon means IPv6 without brackets.
         Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => {
             if name.ends_with(']') || !name.contains(':') { name } else { host }
         }
@@ -125,10 +125,10 @@ fn glob_to_regex(glob: &str) -> String {
     regex + r"\z"
 }
 
-/// Reads the characters after a `[`: the set as a regular expression, and what follows it.
+/// Parses what follows a `[`: the character class as a regular expression, and the rest.
 fn class(rest: &str) -> Option<(String, &str)> {
     let (negation, body) = rest.strip_prefix('!').map_or(("", rest), |body| ("^", body));
-    // A bracket right at the beginning belongs to the set.
+    // A bracket right at the start is a literal member.
     let from = usize::from(body.starts_with(']'));
     let end = body.get(from..)?.find(']')? + from;
     let escape = |c: char| if c == '-' || c.is_alphanumeric() { c.to_string() } else { format!("\\{c}") };

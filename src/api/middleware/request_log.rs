@@ -12,10 +12,10 @@ use tracing::{Instrument, Level, Span, debug, enabled, info, info_span};
 use super::PROBES;
 use crate::api::state::App;
 
-/// What a request that matches no route is counted as.
+/// The route label of a request without a match.
 const NO_ROUTE: &str = "none";
 
-/// Passes `request` on to `service` and writes down how that went.
+/// Passes `request` on to `service` and logs the result.
 pub fn call<S>(
     app: &App,
     request: ServiceRequest,
@@ -67,7 +67,7 @@ fn span(request: &ServiceRequest) -> Span {
     info_span!("request", request.id = NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// Says whether a route is asked by machines every few seconds.
+/// Says whether a route is a probe, polled by machines.
 fn is_probe(route: &str, prefix: &str) -> bool {
     // Only `/metrics` is nowhere else.
     route == "/metrics" || PROBES.contains(&route.strip_prefix(prefix).unwrap_or(route))

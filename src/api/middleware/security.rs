@@ -1,5 +1,5 @@
-//! Who may call: the check of the `Host` header against DNS rebinding, the check of the `Origin` header
-//! against foreign websites, CORS, and the headers that keep browsers careful.
+//! Access rules: the check of the `Host` header against DNS rebinding, the check of the `Origin` header
+//! against cross-site requests, CORS, and the security headers.
 //!
 //! Upstream: `mlflow.server.fastapi_security`, `security_utils`; the order of the checks is stock's: Host,
 //! preflight, Origin, handler.
@@ -23,7 +23,7 @@ use super::PROBES;
 use super::pattern::Pattern;
 use crate::config::{Config, Security};
 
-/// The rules made from the settings, ready to be asked.
+/// The rules, parsed from the settings.
 #[derive(Debug)]
 pub struct Rules {
     /// `None` lets every host in.
@@ -35,20 +35,20 @@ pub struct Rules {
 
 #[derive(Debug)]
 enum Origins {
-    /// Every website, without credentials.
+    /// Any origin, without credentials.
     Any,
-    /// Local pages and the listed ones.
+    /// Localhost and listed origins.
     Listed(Vec<Pattern>),
 }
 
-/// What is decided before a handler is asked.
+/// The decision before a handler is called.
 enum Verdict {
     Pass,
     /// 403 without any further header.
     RefuseHost,
     /// 403 with the CORS headers.
     RefuseOrigin,
-    /// The answer to a browser that asks before it sends.
+    /// The response to a CORS preflight.
     Preflight,
 }
 
@@ -198,11 +198,11 @@ impl Rules {
             || ARTIFACTS.iter().any(|prefix| path.starts_with(prefix))
     }
 
-    /// Says whether pages of `origin` may call: local ones and the listed ones.
+    /// Says whether `origin` may call: localhost and the listed ones.
     ///
-    /// Upstream: `should_block_cors_request`. Differs: the same pages may read the answers. Of those stock lets only
-    /// local ones by http and the ones listed without a wildcard read, so that others pass the check but not the
-    /// browser's question before it.
+    /// Upstream: `should_block_cors_request`. Differs: the same origins may read responses. Of those stock
+    /// lets only localhost by http and the ones listed without a wildcard read, so that others pass the check
+    /// but not the preflight.
     fn may_call(&self, origin: &str) -> bool {
         match &self.origins {
             Origins::Any => true,
@@ -228,7 +228,7 @@ impl Rules {
         }
     }
 
-    /// Answers the question of a browser whether a page may send a certain request.
+    /// Answers a CORS preflight request.
     fn preflight(&self, asked: &HeaderMap) -> HttpResponse {
         let methods = if matches!(self.origins, Origins::Any) { ANY_METHODS } else { METHODS };
         let method = text(asked.get(ACCESS_CONTROL_REQUEST_METHOD));
@@ -372,7 +372,7 @@ mod tests {
         }
     }
 
-    /// What is decided about a request of a page before it is sent, and then.
+    /// Decisions about a page's preflight, and about the request itself.
     #[test]
     fn the_question_before_a_request_is_answered_as_the_request() {
         let rules = rules(&[], &["https://app.corp.com", "https://*.lab.com"]);

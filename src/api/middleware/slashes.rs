@@ -1,4 +1,4 @@
-//! Several slashes at the start of a path mean one: a proxy that takes its own prefix away (in nginx
+//! Collapses leading slashes of a path: a reverse proxy that strips its own prefix (in nginx
 //! `location /mlflow { proxy_pass http://server/; }`) sends `//api/…`.
 //!
 //! Upstream: `werkzeug.routing.Map` with `merge_slashes`, which redirects for slashes further in, as `fallback` does. Differs: also

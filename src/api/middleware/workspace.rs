@@ -1,4 +1,4 @@
-//! A server without workspaces refuses whatever is meant for one: it would land where the caller does not look for it.
+//! A server without workspaces refuses requests for one: data would land where the caller does not look.
 //!
 //! Upstream: `resolve_workspace_for_request_if_enabled`, which stands before the security rules.
 

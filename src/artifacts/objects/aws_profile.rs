@@ -1,4 +1,4 @@
-//! The files in which the AWS tools keep credentials and settings by profile.
+//! The AWS config files, with credentials and settings by profile.
 //!
 //! Upstream: botocore's `configloader` and `credentials`.
 
@@ -16,19 +16,19 @@ pub(super) struct Profile {
     values: HashMap<String, String>,
 }
 
-/// What holds credentials in a profile.
+/// The static credentials of a profile.
 const KEYS: [(AmazonS3ConfigKey, &str); 3] = [
     (AmazonS3ConfigKey::AccessKeyId, "aws_access_key_id"),
     (AmazonS3ConfigKey::SecretAccessKey, "aws_secret_access_key"),
     (AmazonS3ConfigKey::Token, "aws_session_token"),
 ];
-/// What holds a role and the token that proves one may have it.
+/// A role and its web identity token.
 const WEB_IDENTITY: [(AmazonS3ConfigKey, &str); 3] = [
     (AmazonS3ConfigKey::WebIdentityTokenFile, "web_identity_token_file"),
     (AmazonS3ConfigKey::RoleArn, "role_arn"),
     (AmazonS3ConfigKey::RoleSessionName, "role_session_name"),
 ];
-/// Ways to credentials that a profile can name and that this server does not know.
+/// Credential sources in profiles that are unsupported here.
 const UNKNOWN_WAYS: [&str; 5] =
     ["role_arn", "credential_process", "sso_session", "sso_start_url", "login_session"];
 
@@ -65,10 +65,10 @@ impl Profile {
         self.values.get(name).map(String::as_str)
     }
 
-    /// Returns the settings of the way to credentials that the profile names; none if it names no way.
+    /// Returns the settings of the profile's credential source; none if it names none.
     ///
-    /// # Errors
-    /// `INTERNAL_ERROR` if the profile names a way that this server does not know: going on would use somebody else's
+    /// `INTERNAL_ERROR` if the profile's credential source is unsupported: falling back would use somebody
+    /// else's credentials.
     /// credentials.
     pub(super) fn credentials(&self) -> Result<Vec<(AmazonS3ConfigKey, String)>> {
         let all = |names: &[(AmazonS3ConfigKey, &str)]| {

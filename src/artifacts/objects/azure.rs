@@ -1,4 +1,4 @@
-//! Azure: blobs (`wasbs:`) and data lakes (`abfss:`), both through the interface for blobs.
+//! Azure: Blob Storage (`wasbs:`) and Data Lake (`abfss:`), both through the Blob API.
 //!
 //! Upstream: `AzureBlobArtifactRepository`, `AzureDataLakeArtifactRepository`.
 
@@ -85,8 +85,8 @@ impl<'a> Place<'a> {
     }
 }
 
-/// Gives the builder what stock would use: for blobs a connection string or key, for lakes a signature; else an
-/// application's secret or token, or the machine's own service.
+/// Sets stock's credentials: for blobs a connection string or access key, for lakes a SAS token; else a
+/// service principal's secret or token, or the managed identity.
 fn with_credentials(
     builder: MicrosoftAzureBuilder,
     kind: Kind,
@@ -115,7 +115,7 @@ fn with_credentials(
     }))
 }
 
-/// Upstream: `BlobServiceClient.from_connection_string`, which does not ask the URI for the account.
+/// Upstream: `BlobServiceClient.from_connection_string`, which ignores the URI's account.
 fn connection_string(builder: MicrosoftAzureBuilder, text: &str) -> Result<MicrosoftAzureBuilder> {
     let values: HashMap<String, &str> = text
         .split(';')

@@ -1,5 +1,5 @@
-//! The memory in which parts of files are collected: blocks of one size that are used again and again. The system's
-//! allocator, asked for parts as they come and go, keeps half as much again between them.
+//! The buffer pool for parts of multipart uploads: reusable blocks of one size. With the system's allocator,
+//! fragmentation costs half as much memory again.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -7,11 +7,11 @@ use bytes::Bytes;
 
 /// The size of a block; the HTTP client may copy what it is given at once, so it is not large.
 const BLOCK_BYTES: usize = 64 * 1024;
-/// Blocks that wait for their next use, at most: nearly what four large uploads at once use. Too few, and blocks that
-/// one thread gives up are allocated anew by another, for which the system keeps memory twice.
+/// The most free blocks: nearly what four large uploads at once use. Too few, and blocks that one thread
+/// frees are allocated anew by another, for which the system keeps memory twice.
 const MAX_FREE: usize = 30 * 1024 * 1024 / BLOCK_BYTES;
 
-/// Blocks that are free.
+/// The free list.
 #[derive(Debug, Default)]
 pub(super) struct Blocks {
     free: Mutex<Vec<Vec<u8>>>,
@@ -52,7 +52,7 @@ impl Drop for Block {
     }
 }
 
-/// Bytes that are being collected.
+/// The buffer of a part.
 #[derive(Debug)]
 pub(super) struct Collected {
     blocks: Arc<Blocks>,
@@ -90,7 +90,7 @@ impl Collected {
         }
     }
 
-    /// Hands over what was collected. The blocks are free again when nobody holds it any more.
+    /// Takes the content out. Its blocks return to the pool when dropped.
     pub(super) fn take(&mut self) -> Vec<Bytes> {
         self.length = 0;
         let mut pieces = std::mem::take(&mut self.full);

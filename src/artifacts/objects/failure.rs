@@ -1,6 +1,6 @@
-//! What a store's answers mean to a client: nothing there, no access, away, or wrong in another way. The client reads a
-//! sentence; the log reads the store's own code. Neither reads what stores send along with it, since that repeats
-//! parts of the signed request.
+//! Maps a store's errors for the client: not found, permission denied, unavailable, or another failure. The
+//! client reads a sentence; the log has the store's error code. Neither has the store's response body, which
+//! repeats parts of the signed request.
 
 use std::error::Error as StdError;
 use std::io;
@@ -13,7 +13,7 @@ use crate::artifacts::ArtifactPath;
 use crate::domain::{Error, ErrorCode};
 
 impl Objects {
-    /// Tells apart what a store says about `path`.
+    /// Maps a store's error about `path`.
     pub(super) fn failure(&self, error: &StoreError, path: &ArtifactPath) -> Error {
         let said = Said::of(error);
         let name = &self.name;
@@ -55,7 +55,7 @@ impl Objects {
         Error::unavailable(message).with_source(format!("{}: {}", self.name, said.text))
     }
 
-    /// The same about an upload in parts that a client does.
+    /// The same for a client's multipart upload.
     pub(super) fn multipart_failure(&self, error: &StoreError, path: &ArtifactPath) -> Error {
         let said = Said::of(error);
         let says = |codes: &[&str]| said.code.as_ref().is_some_and(|code| codes.contains(&code.as_str()));
@@ -88,25 +88,25 @@ pub(super) fn while_reading(error: &StoreError) -> io::Error {
     io::Error::other(said.text)
 }
 
-/// What an answer of a store means.
+/// The kind of a store's error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Meaning {
     Nothing,
     NoBucket,
     NoAccess,
-    /// No answer, or one that asks to come again.
+    /// No response, or one that asks for a retry.
     Away,
-    /// No room for more.
+    /// Storage is full.
     Full,
     Other,
 }
 
-/// What can be repeated of an error.
+/// The loggable parts of an error.
 #[derive(Debug)]
 pub(super) struct Said {
     /// For the log.
     pub(super) text: String,
-    /// The store's name for what happened.
+    /// The store's error code.
     code: Option<String>,
     meaning: Meaning,
 }
@@ -129,7 +129,7 @@ impl Said {
     }
 }
 
-/// What stores call credentials that they do not take, with a status of 400.
+/// Error codes for invalid credentials with a status of 400.
 const REFUSED_CREDENTIALS: [&str; 5] = [
     "ExpiredToken",
     "InvalidToken",
@@ -138,12 +138,12 @@ const REFUSED_CREDENTIALS: [&str; 5] = [
     "InvalidAuthenticationInfo",
 ];
 
-/// Lists fail without a kind, so the status is looked at as well.
+/// Listings fail without a kind, so the status counts as well.
 fn meaning(error: &StoreError, status: Option<&str>, code: Option<&str>, whole: &str) -> Meaning {
     let status = status.and_then(|status| status.get(..3)?.parse::<u16>().ok());
     match (error, status, code) {
         (_, _, Some(code)) if REFUSED_CREDENTIALS.contains(&code) => Meaning::NoAccess,
-        // an answer without a body says no more than that; what is asked for is well-formed
+        // a HEAD response has no body; the request is well-formed
         (_, Some(400), None) if whole.contains("HEAD ") => Meaning::NoAccess,
         (_, Some(507), _) | (_, _, Some("XMinioStorageFull")) => Meaning::Full,
         (_, _, Some("NoSuchBucket" | "ContainerNotFound")) => Meaning::NoBucket,
@@ -174,7 +174,7 @@ fn http_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a HttpError> 
     None
 }
 
-/// The error and what caused it, each said once.
+/// The error and its sources, each once.
 fn causes(error: &(dyn StdError + 'static)) -> String {
     let mut text = error.to_string();
     let mut next = error.source();

@@ -1,7 +1,7 @@
 //! Google Cloud Storage.
 //!
-//! Upstream: `GCSArtifactRepository`. Credentials are the application's default ones: a file that the environment names,
-//! the one that `gcloud` wrote, or the machine's own service.
+//! Upstream: `GCSArtifactRepository`. Application Default Credentials: a file named in the environment, that
+//! of `gcloud`, or the metadata server.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The HTTP client of every store: the usual one, but it follows buckets to their regions and reads lists with odd keys.
+//! The HTTP client of every store: the usual one, plus region redirects and listings with invalid keys.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use super::region::Region;
 /// Makes the clients of a store.
 #[derive(Debug)]
 pub(super) struct Connector {
-    /// Where requests go, if that may turn out to be elsewhere.
+    /// The region redirect, if any is possible.
     pub(super) region: Option<Arc<Region>>,
 }
 

@@ -1,18 +1,18 @@
-//! Lists of buckets that hold keys which are no paths, such as `a//b` or `a/../b`, or one with a line feed. `object_store`
-//! fails the whole list for one of them; here they are taken out of the answer before it is read. Nothing else could
-//! be done with them: no artifact path means such a key, neither here nor in the client library.
+//! Bucket listings with keys that are no valid paths, such as `a//b` or `a/../b`, or one with a line feed.
+//! `object_store` fails the whole listing for one; here they are filtered out of the response before parsing.
+//! They are useless anyway: no artifact path means such a key, neither here nor in the client library.
 
 use object_store::path::Path as Key;
 
-/// What entries of lists are called, and what their keys: S3 and Google, then Azure.
+/// The XML elements of entries and of their keys: S3 and Google, then Azure.
 const ENTRIES: [(&str, &str); 4] =
     [("Contents", "Key"), ("CommonPrefixes", "Prefix"), ("Blob", "Name"), ("BlobPrefix", "Name")];
 
-/// What lists begin with: S3's and Google's, then Azure's.
+/// The root elements of listings: S3/Google, then Azure.
 const LISTS: [&str; 2] = ["<ListBucketResult", "<EnumerationResults"];
 
-/// The error for an answer that is no list although it says that all is well: the page of a portal that wants to be
-/// logged in to, or of a proxy.
+/// The error for a 2xx response that is no listing: the login page of a captive portal, or the page of a
+/// proxy.
 #[derive(Debug)]
 pub(super) struct NoListing;
 
@@ -24,12 +24,12 @@ impl std::fmt::Display for NoListing {
 
 impl std::error::Error for NoListing {}
 
-/// Says whether an answer is a list.
+/// Says whether this is a listing.
 pub(super) fn is_listing(text: &str) -> bool {
     LISTS.iter().any(|begin| text.contains(begin))
 }
 
-/// Takes the entries out whose keys cannot be parsed.
+/// Filters out entries with invalid keys.
 pub(super) fn without_odd_keys(text: String) -> String {
     ENTRIES.iter().fold(text, |text, (entry, key)| without_odd(text, entry, key))
 }
@@ -56,7 +56,7 @@ fn without_odd(text: String, entry: &str, key: &str) -> String {
     kept
 }
 
-/// Resolves what XML writes in place of characters.
+/// Resolves XML character references.
 fn unescape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;

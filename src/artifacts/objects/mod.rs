@@ -1,8 +1,8 @@
-//! Stores of objects behind HTTP: S3 and what speaks like it, Google and Azure. One client for each bucket or container.
+//! Object stores over HTTP: S3 and compatible ones, Google and Azure. One client per bucket or container.
 //!
-//! Folders are what keys have in common up to a slash. A key is the path of its artifact and nothing is encoded in
-//! it, so it is the key that the client library would have written. What differs between the clouds is how a client
-//! of each is made (`s3`, `google`, `azure`); how files are written is in `upload`, what stores answer in `failure`.
+//! Folders are common prefixes up to a slash. A key is the path of its artifact, without any encoding, so it
+//! is the key that the client library would have written. The clouds differ in how a client is made (`s3`,
+//! `google`, `azure`); uploads are in `upload`, errors in `failure`.
 
 mod aws_profile;
 mod azure;
@@ -46,14 +46,14 @@ use crate::domain::artifact_uri::UriParts;
 use crate::domain::{Error, Result};
 use failure::misconfigured;
 
-/// How long a store may keep silent while a request is under way.
+/// The read timeout of a request to a store.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long it may take to connect to a store.
+/// The connect timeout.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// What is sent to a client at once, at most.
 const FRAME_BYTES: usize = 256 * 1024;
 
-/// Whose store it is. It decides what stock can do with it.
+/// The vendor. It decides what stock can do with the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     S3,
@@ -76,24 +76,24 @@ pub(super) struct Objects {
     /// As `writer`.
     multipart_writer: Arc<dyn MultipartStore>,
     signer: Arc<dyn Signer>,
-    /// What new objects are written with: encryption, owner, class.
+    /// Headers of new objects: encryption, ACL, storage class.
     upload_headers: HeaderMap,
     uploads: Arc<Uploads>,
 }
 
 impl fmt::Debug for Objects {
-    /// Shows no credentials.
+    /// Redacts credentials.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Objects").field(&self.name).finish()
     }
 }
 
-/// Says whether URIs of the scheme mean a store of objects.
+/// Says whether a URI scheme is that of an object store.
 pub(super) fn is_object_scheme(scheme: &str) -> bool {
     matches!(scheme, "s3" | "gs" | "wasbs" | "abfss")
 }
 
-/// Returns the path that a URI of a store of objects has in its bucket.
+/// Returns the path of an object store URI in its bucket.
 ///
 /// # Errors
 /// `INVALID_PARAMETER_VALUE` if it climbs.
@@ -121,7 +121,7 @@ pub(super) fn open(
     }
 }
 
-/// How every client connects. Limits are on silence and not on the whole, since files may be large and readers slow.
+/// Every client's timeouts. They limit silence and not the total, since files may be large and clients slow.
 fn client_options() -> ClientOptions {
     ClientOptions::new()
         .with_timeout_disabled()
@@ -130,7 +130,7 @@ fn client_options() -> ClientOptions {
         .with_http1_only()
 }
 
-/// Failures that may pass are tried again, for some seconds: whoever waits for the answer has a timeout, too.
+/// Retries transient errors, for some seconds: the waiting client has a timeout, too.
 fn retries() -> RetryConfig {
     RetryConfig {
         backoff: BackoffConfig {
@@ -179,7 +179,7 @@ impl fmt::Debug for Body {
 /// How much of a file the caller will want.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wanted {
-    /// All of it: its bytes may be asked for together with what is known of it.
+    /// All of it: its body may be requested together with its metadata.
     All,
     /// A part, or perhaps nothing.
     Some,
@@ -231,7 +231,7 @@ impl Objects {
         };
         let meta = found.meta.clone();
         if meta.e_tag.is_none() && meta.last_modified.timestamp() == 0 {
-            // no store sends an object so, but portals and proxies send their pages so
+            // no store sends such a response, but captive portals and proxies do
             return Err(self.away().with_source("the answer is no object"));
         }
         let body = (wanted == Wanted::All).then(|| Body(found.into_stream()));
@@ -270,7 +270,7 @@ impl Objects {
         }
         let folder = key(path)?;
         let below = self.store.list(Some(&folder)).map_ok(|meta| meta.location);
-        // only S3 deletes what is not there without an error
+        // only S3's delete is idempotent
         let has_file = match self.kind {
             Kind::S3 => true,
             _ => match self.store.get_opts(&folder, GetOptions { head: true, ..GetOptions::default() }).await
@@ -292,7 +292,7 @@ impl Objects {
     }
 }
 
-/// Returns what changes with the content; stores that have no such thing get length and date.
+/// Returns the entity tag; stores without one get length and date.
 fn etag(meta: &ObjectMeta) -> String {
     match &meta.e_tag {
         Some(tag) => tag.trim_matches('"').to_owned(),
@@ -301,8 +301,8 @@ fn etag(meta: &ObjectMeta) -> String {
 }
 
 impl Object {
-    /// See [`super::File::stream`]. If the object changes between what was told of it and its bytes, the stream ends
-    /// in an error: one answer never has bytes of two files.
+    /// See [`super::File::stream`]. If the object changes between its metadata and its body, the stream ends
+    /// in an error: one response never mixes two files.
     pub(super) fn stream(self, range: Range<u64>) -> impl Stream<Item = io::Result<Bytes>> {
         let frames = async move {
             match self.body {

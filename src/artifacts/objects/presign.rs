@@ -1,5 +1,5 @@
-//! What clients do with the store themselves: URLs that are good for one request and some time, and uploads whose parts
-//! they send by such URLs.
+//! Direct access of clients to the store: presigned URLs, and multipart uploads whose parts are sent by such
+//! URLs.
 
 use std::time::Duration;
 
@@ -14,12 +14,12 @@ use super::{Kind, Objects, is_folder, key};
 use crate::artifacts::{ArtifactPath, mime};
 use crate::domain::{Error, ErrorCode, Result};
 
-/// How long the URLs of parts are good: boto3's default.
+/// The lifetime of presigned part URLs: boto3's default.
 const PART_TTL: Duration = Duration::from_hours(1);
 /// The most parts that any of the stores takes.
 const MAX_PARTS: i64 = 10_000;
 
-/// A URL by which a client sends one part.
+/// The presigned URL of one part.
 #[derive(Debug)]
 pub struct PartUrl {
     /// From 1.
@@ -39,7 +39,7 @@ pub struct Part {
     pub url: String,
 }
 
-/// A URL by which a client reads a file.
+/// A presigned download URL.
 #[derive(Debug)]
 pub struct PresignedDownload {
     /// Where it is.
@@ -48,12 +48,12 @@ pub struct PresignedDownload {
     pub size_bytes: u64,
 }
 
-/// A URL by which a client writes a file.
+/// A presigned upload URL.
 #[derive(Debug)]
 pub struct PresignedUpload {
     /// Where it goes.
     pub url: String,
-    /// What has to be sent along.
+    /// Required headers.
     pub headers: Vec<(String, String)>,
 }
 
@@ -98,7 +98,7 @@ impl Objects {
         Ok(PresignedUpload { url, headers })
     }
 
-    /// Begins an upload in parts; returns its id, if the store gives any, and the URLs.
+    /// Begins a multipart upload; returns its id, if the store gives any, and the URLs.
     pub(in crate::artifacts) async fn create_multipart(
         &self,
         path: &ArtifactPath,
@@ -110,7 +110,7 @@ impl Objects {
         let key = key(path)?;
         let is_azure = self.kind == Kind::AzureBlobs;
         if !is_signed_rightly(self.kind, path.as_str()) {
-            // the client library then sends the file whole
+            // the client library falls back to one upload
             return Err(Error::new(ErrorCode::NotImplemented, NO_MULTIPART));
         }
         let id = if is_azure { None } else { Some(self.begin(&key, path).await?) };
@@ -151,9 +151,9 @@ impl Objects {
         self.signer.signed_url_opts(Method::PUT, key, PART_TTL, &options).await
     }
 
-    /// Makes the file of the parts that a client has sent.
+    /// Completes a client's multipart upload.
     ///
-    /// Differs: parts whose numbers leave something out are refused, where S3 would put the rest together.
+    /// Differs: gaps in part numbers are refused, where S3 would join the rest.
     pub(in crate::artifacts) async fn complete_multipart(
         &self,
         path: &ArtifactPath,
@@ -173,18 +173,18 @@ impl Objects {
         made.map(drop).map_err(|e| self.multipart_failure(&e, path))
     }
 
-    /// Takes an upload in parts back.
+    /// Aborts a multipart upload.
     pub(in crate::artifacts) async fn abort_multipart(&self, path: &ArtifactPath, id: &str) -> Result<()> {
         let gone = self.multipart.abort_multipart(&key(path)?, &id.to_owned()).await;
         gone.map_err(|e| self.multipart_failure(&e, path))
     }
 }
 
-/// What the client library takes as advice to do without parts.
+/// On this the client library falls back to a single upload.
 const NO_MULTIPART: &str = "Multipart upload is not supported for the current artifact repository";
 
-/// Says whether `object_store` signs URLs of the path as the store reads them. Of Azure's and Google's it encodes
-/// nothing itself, and so a `%` or `?` in a name would be read as something else.
+/// Says whether `object_store` presigns the path as the store reads it. For Azure and Google it does no
+/// percent-encoding, so a `%` or `?` in a name would be misread.
 fn is_signed_rightly(kind: Kind, path: &str) -> bool {
     match kind {
         Kind::S3 => true,
@@ -193,19 +193,19 @@ fn is_signed_rightly(kind: Kind, path: &str) -> bool {
     }
 }
 
-/// Says whether a character stands in URLs as it is.
+/// Says whether a character is unreserved in URLs.
 fn is_plain(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '/' | '-' | '_' | '.' | '~')
 }
 
-/// Azure has no uploads but only blocks, which the client and this server have to call the same.
+/// Azure has no upload ids but only block ids, which the client and this server must agree on.
 ///
-/// Upstream: `mlflow_block_{i}`; all names of a blob's blocks have to be of one length.
+/// Upstream: `mlflow_block_{i}`; all block ids of a blob must be of equal length.
 fn block_name(number: i64) -> String {
     format!("mlflow_block_{number:05}")
 }
 
-/// What Python's `quote` leaves as it is.
+/// Python's unreserved characters.
 const UNRESERVED: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'_').remove(b'.').remove(b'-').remove(b'~').remove(b'/');
 

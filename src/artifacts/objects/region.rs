@@ -1,5 +1,5 @@
-//! Buckets of S3 in another region than the configured one. S3 then says which; requests are signed again for that
-//! region and sent there, and so are all that follow.
+//! S3 region redirects: a bucket may be in another region than the configured one. S3 names it; that request
+//! and all later ones are signed again and sent there.
 //!
 //! Upstream: botocore's `S3RegionRedirector`.
 
@@ -14,18 +14,18 @@ use object_store::signer::{Method, SignedUrlOptions, Signer, Url};
 
 use super::Pending;
 
-/// What the request that a region refuses names the right one in.
+/// The header of an error response that names the right one.
 const REGION_HEADER: &str = "x-amz-bucket-region";
 const DIGEST_HEADER: &str = "x-amz-content-sha256";
 
 type Credentials = dyn CredentialProvider<Credential = AwsCredential>;
 
-/// Where a bucket is said to be, and where it turned out to be.
+/// The configured region of a bucket, and the actual one.
 #[derive(Debug)]
 pub(super) struct Region {
     configured: String,
     found: OnceLock<String>,
-    /// Not held, since what provides credentials may itself hold the client that follows regions.
+    /// Weak: the credential provider may itself hold the client that follows regions (a cycle).
     credentials: OnceLock<Weak<Credentials>>,
 }
 
@@ -34,7 +34,7 @@ impl Region {
         Arc::new(Self { configured, found: OnceLock::new(), credentials: OnceLock::new() })
     }
 
-    /// Sends a request to where the bucket is.
+    /// Sends a request to the bucket's region.
     pub(super) async fn send(
         &self,
         client: &HttpClient,
@@ -51,7 +51,7 @@ impl Region {
         }
     }
 
-    /// Reads a refusal that says where the bucket is.
+    /// Reads the region from a redirect or error.
     fn find(&self, response: &HttpResponse) -> Option<&String> {
         let said = response.headers().get(REGION_HEADER)?.to_str().ok()?;
         // it becomes part of a host
@@ -67,7 +67,7 @@ impl Region {
         Some(self.found.get_or_init(|| said.to_owned()))
     }
 
-    /// Turns a request to the region. Its digest stays.
+    /// Retargets and re-signs a request. Same digest.
     async fn moved(&self, mut request: HttpRequest, region: &str) -> Result<HttpRequest, HttpError> {
         let wrong = |error| HttpError::new_boxed(HttpErrorKind::Request, error);
         let mut parts = request.uri().clone().into_parts();

@@ -1,4 +1,4 @@
-//! S3 and what speaks like it: the settings that boto3 and MLflow read from the environment, made into a client.
+//! S3 and compatible stores: a client from the settings that boto3 and MLflow read from the environment.
 //!
 //! Upstream: `S3ArtifactRepository`, botocore's `configprovider` and `args`.
 
@@ -61,7 +61,7 @@ pub(super) fn open(
     let settings = Settings::read(environment)?;
     let region = Region::new(settings.region.clone());
     let builder = settings.builder(bucket, &region)?;
-    // what is said of new objects may not be said in requests for old ones
+    // headers of new objects are invalid in requests for old ones
     let mut said = settings.common_headers.clone();
     said.extend(settings.upload_headers.clone());
     let writer = builder.clone().with_client_options(settings.client_options()?.with_default_headers(said));
@@ -81,10 +81,10 @@ pub(super) fn open(
     })
 }
 
-/// How the bucket stands in URLs.
+/// S3's addressing style.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Addressing {
-    /// In the path where an endpoint is configured, else in the host.
+    /// Path-style if an endpoint is configured, else virtual-hosted.
     Auto,
     Path,
     Host,
@@ -121,7 +121,7 @@ impl Settings {
             named.or_else(|| profile.get("endpoint_url")).filter(|_| !ignores_endpoints)
         };
         let endpoint = environment.get("MLFLOW_S3_ENDPOINT_URL").or_else(configured);
-        // boto3 does not look at AWS_REGION, but the other AWS tools do
+        // boto3 ignores AWS_REGION, but the other AWS tools do not
         let region = environment.get("AWS_DEFAULT_REGION").or_else(|| profile.get("region"));
         let region = region.or_else(|| environment.get("AWS_REGION")).unwrap_or("us-east-1").to_owned();
         let extra = upload_arguments(environment.get("MLFLOW_S3_UPLOAD_EXTRA_ARGS").unwrap_or_default())?;
@@ -186,12 +186,12 @@ impl Settings {
         Ok(self.keys.iter().fold(builder, |builder, (key, value)| builder.with_config(*key, value)))
     }
 
-    /// Returns the endpoint, with the bucket if it belongs into the host, and whether it does.
+    /// Returns the endpoint, with the bucket if virtual-hosted, and whether it is.
     fn address(&self, bucket: &str) -> Result<(Option<String>, bool)> {
         let in_host = match (self.addressing, &self.endpoint) {
             (Addressing::Host, _) => true,
             (Addressing::Path, _) | (Addressing::Auto, Some(_)) => false,
-            // no certificate has a wildcard for a name with dots, and hosts have no capitals
+            // wildcard certificates match no names with dots, and hosts are lower case
             (Addressing::Auto, None) => !bucket.contains(['.', '_']) && *bucket == bucket.to_lowercase(),
         };
         let Some(endpoint) = &self.endpoint else { return Ok((None, in_host)) };
@@ -211,7 +211,7 @@ fn chinese(region: &str) -> Option<String> {
     region.starts_with("cn-").then(|| format!("https://s3.{region}.amazonaws.com.cn"))
 }
 
-/// Finds credentials in the order of boto3. None of it leaves the machine's own service to be asked.
+/// Finds credentials in boto3's order. Without any, the machine's metadata service is asked.
 fn credentials(environment: &Environment, profile: &Profile) -> Result<Vec<(AmazonS3ConfigKey, String)>> {
     use AmazonS3ConfigKey as Key;
 

@@ -1,4 +1,4 @@
-//! A store of objects in memory, for tests.
+//! An in-memory object store, for tests.
 
 use std::sync::Arc;
 

@@ -1,5 +1,6 @@
-//! Writing an object of unknown length: a small one at once, a larger one in parts that are on their way while the next
-//! is collected. Memory is bounded for all uploads together, and what was begun is taken back if it is not finished.
+//! Writing an object of unknown length: a small one with one request, a larger one as a multipart upload
+//! whose parts are sent while the next is buffered. Memory is bounded for all uploads together, and
+//! unfinished uploads are aborted.
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,14 +21,14 @@ use super::{Kind, Objects};
 use crate::artifacts::{ArtifactPath, mime};
 use crate::domain::Result;
 
-/// The least that S3 takes as a part, but for the last.
+/// S3's minimum part size, except for the last.
 const PART_BYTES: usize = 5 * 1024 * 1024;
-/// After so many parts they become larger, so that 10,000, which S3 takes, are 268 GiB.
+/// After so many parts the part size grows, so that 10,000, S3's limit, are 268 GiB.
 const PARTS_OF_A_SIZE: usize = 1000;
-/// Parts of all uploads together that are on their way. Each upload collects one more.
+/// Concurrent parts of all uploads together. Each upload buffers one more.
 const PARTS_AT_ONCE: usize = 3;
 
-/// How often and after which pauses an upload is taken back until the store agrees.
+/// The retries of aborting an upload, with their backoff.
 const ABORT_PAUSES: [Duration; 5] = [
     Duration::ZERO,
     Duration::from_secs(2),
@@ -36,15 +37,15 @@ const ABORT_PAUSES: [Duration; 5] = [
     Duration::from_mins(1),
 ];
 
-/// How long what is on its way may take to arrive before its upload is taken back: a part that arrives later makes
-/// some stores have the upload again. After this time the upload is taken back twice, as S3's documentation says.
+/// How long to wait for parts in flight before aborting: a part that arrives later makes some stores have the
+/// upload again. After this timeout the upload is aborted twice, as S3's documentation says.
 const ARRIVAL: Duration = Duration::from_secs(5);
 
 /// What the uploads of a server share.
 pub(crate) struct Uploads {
     parts: Arc<Semaphore>,
     blocks: Arc<Blocks>,
-    /// Where uploads are taken back: not on the thread of a connection, which may end at any time.
+    /// Runs the aborts: the thread of a connection may end at any time.
     runtime: Option<Handle>,
     open: AtomicUsize,
     closed: Notify,
@@ -57,7 +58,7 @@ impl fmt::Debug for Uploads {
 }
 
 impl Uploads {
-    /// Uploads that are given up are taken back on the current runtime, if there is one.
+    /// Abandoned uploads are aborted on the current runtime, if there is one.
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
             parts: Arc::new(Semaphore::new(PARTS_AT_ONCE)),
@@ -68,7 +69,7 @@ impl Uploads {
         })
     }
 
-    /// Waits until every upload in parts is finished or taken back.
+    /// Waits until all multipart uploads are completed or aborted.
     pub(crate) async fn settle(&self) {
         loop {
             let closed = self.closed.notified();
@@ -79,7 +80,7 @@ impl Uploads {
         }
     }
 
-    /// Runs to its end what whoever began it may not stay for.
+    /// Detaches work, so that cancellation cannot stop it.
     fn run(&self, work: impl Future<Output = ()> + Send + 'static) {
         if let Some(runtime) = self.runtime.clone().or_else(|| Handle::try_current().ok()) {
             drop(runtime.spawn(work));
@@ -87,7 +88,7 @@ impl Uploads {
     }
 }
 
-/// Something that a store may have to be asked to take back. While one lives, [`Uploads::settle`] waits.
+/// A guard for an upload that may have to be aborted. While one lives, [`Uploads::settle`] waits.
 #[derive(Debug)]
 struct Open(Arc<Uploads>);
 
@@ -105,12 +106,12 @@ impl Drop for Open {
     }
 }
 
-/// Takes an upload back, after what is on its way has arrived.
+/// Aborts an upload, once its parts in flight have arrived.
 async fn abort(objects: &Objects, key: &Key, mut upload: Multipart) {
     let arrived = async {
         let mut all = true;
         while let Some(part) = upload.on_their_way.join_next().await {
-            // the thread of a connection that ended has cut its parts
+            // the end of a connection's thread cancels its parts
             all &= part.is_ok();
         }
         all
@@ -131,18 +132,18 @@ async fn abort(objects: &Objects, key: &Key, mut upload: Multipart) {
     tracing::warn!("an upload to {}/{key} was begun and cannot be taken back: {said}", objects.name);
 }
 
-/// A file on its way to a store of objects.
+/// An upload to an object store.
 #[derive(Debug)]
 pub struct ObjectUpload {
     objects: Arc<Objects>,
     key: Key,
     path: ArtifactPath,
-    /// What is collected for the next part.
+    /// The buffer of the next part.
     pending: Collected,
     multipart: Option<Multipart>,
 }
 
-/// An upload in parts that has begun.
+/// A multipart upload in progress.
 #[derive(Debug)]
 struct Multipart {
     _open: Open,
@@ -181,8 +182,8 @@ impl ObjectUpload {
         PART_BYTES * (1 + self.multipart.as_ref().map_or(0, |m| m.sent) / PARTS_OF_A_SIZE)
     }
 
-    /// What the client library writes of a new object. Differs: it also says of `a.gz` that it is an encoded `a`,
-    /// which some clients then unpack on the way.
+    /// The client library's headers of a new object. Differs: it also sets `Content-Encoding` for `a.gz`,
+    /// which some clients then decompress on the way.
     fn attributes(&self) -> Attributes {
         let mut attributes = Attributes::new();
         if !self.objects.upload_headers.contains_key("content-type") {
@@ -216,8 +217,8 @@ impl ObjectUpload {
         Ok(())
     }
 
-    /// Begins an upload in parts. The store is asked to the end when the client hangs up meanwhile: nobody else would
-    /// learn what is to be taken back.
+    /// Begins a multipart upload. The request outlives a disconnected client: nobody else would know what to
+    /// abort.
     async fn create(&self) -> object_store::Result<Multipart> {
         let mut options = PutMultipartOptions::default();
         // Azure takes them with the last request only, which `object_store` does not offer
@@ -255,7 +256,7 @@ impl Multipart {
         Self { _open: open, id, sent: 0, on_their_way: JoinSet::new(), stored: Vec::new() }
     }
 
-    /// Waits until not more than `left` parts are on their way.
+    /// Waits until at most `left` parts are in flight.
     async fn make_room(&mut self, left: usize) -> object_store::Result<()> {
         while self.on_their_way.len() > left {
             if let Some(stored) = self.on_their_way.join_next().await {
@@ -267,7 +268,7 @@ impl Multipart {
 }
 
 impl Drop for ObjectUpload {
-    /// An upload that was not finished leaves nothing: the store would keep its parts, and ask money for them.
+    /// Aborts an unfinished upload: the store would keep its parts, and bill for them.
     fn drop(&mut self) {
         let Some(upload) = self.multipart.take() else { return };
         let (objects, key) = (Arc::clone(&self.objects), self.key.clone());
