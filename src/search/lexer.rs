@@ -51,15 +51,21 @@ pub(super) struct Token {
 
 /// Splits `text` into tokens; never fails, since what fits nothing is [`Kind::Unknown`].
 pub(super) fn tokenize(text: &str) -> Vec<Token> {
-    let mut tokens = Vec::with_capacity(text.len() / 3 + 1);
+    let mut found = Vec::with_capacity(text.len() / 3 + 1);
+    found.extend(tokens(text));
+    found
+}
+
+/// Goes through the tokens of `text`.
+pub(super) fn tokens(text: &str) -> impl Iterator<Item = Token> {
     let mut start = 0;
-    while let Some(first) = text[start..].chars().next() {
-        let cursor = Cursor { text, start, rest: &text[start..], first };
-        let (kind, len) = cursor.token();
-        tokens.push(Token { kind, start, end: start + len });
-        start += len;
-    }
-    tokens
+    std::iter::from_fn(move || {
+        let first = text[start..].chars().next()?;
+        let (kind, len) = Cursor { text, start, rest: &text[start..], first }.token();
+        let token = Token { kind, start, end: start + len };
+        start = token.end;
+        Some(token)
+    })
 }
 
 /// A position in the text together with what is read there again and again.
@@ -103,7 +109,8 @@ impl Cursor<'_> {
             let tag_len = self.rest[1..].find('$').map(|at| at + 2)?;
             let tag = &self.rest[..tag_len];
             let name = &tag[1..tag_len - 1];
-            if name.chars().all(is_word) && name.chars().next().is_none_or(is_tag_start) {
+            if name.is_empty() || (name.starts_with(is_letter_or_underscore) && name_len(name) == name.len())
+            {
                 return self.rest[tag_len..].find(tag).map(|at| (Kind::Dollar, tag_len + at + tag_len));
             }
             return None;
@@ -164,14 +171,14 @@ impl Cursor<'_> {
         if matches!(self.first, '@' | '#') {
             let marks = if self.rest.starts_with("##") { 2 } else { 1 };
             let word = &self.rest[marks..];
-            let len = word_len(word);
+            let len = name_len(word);
             let long = word.chars().next().is_some_and(|c| is_letter(c) && len > c.len_utf8());
             return long.then_some((Kind::Name, marks + len));
         }
         if !is_letter(self.first) {
             return None;
         }
-        let len = word_len(self.rest);
+        let len = name_len(self.rest);
         let (word, after) = self.rest.split_at(len);
         if ["CASE", "IN", "VALUES", "USING", "FROM", "AS"]
             .iter()
@@ -357,21 +364,24 @@ fn word_len(text: &str) -> usize {
     text.find(|c| !is_word(c)).unwrap_or(text.len())
 }
 
+/// Returns the length of a character and the word that it begins, to which it belongs even where it is no letter: `×` is
+/// among the Latin letters that names may begin with.
+fn name_len(text: &str) -> usize {
+    let first = text.chars().next().map_or(0, char::len_utf8);
+    first + word_len(&text[first..])
+}
+
 fn is_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 
-/// Whether a name may begin with `c` where its neighbours make it one: Latin letters up to ü.
+/// Whether a name may begin with `c` where its neighbours make it one: what lies between the Latin letters up to ü, `×` too.
 fn is_letter(c: char) -> bool {
     c.is_ascii_alphabetic() || matches!(c, '\u{c0}'..='\u{dc}' | '\u{e0}'..='\u{f6}' | '\u{f8}'..='\u{fc}')
 }
 
 fn is_letter_or_underscore(c: char) -> bool {
     c == '_' || is_letter(c)
-}
-
-fn is_tag_start(c: char) -> bool {
-    is_letter_or_underscore(c)
 }
 
 /// Whether `c` is white space; the four ASCII separators count.

@@ -425,6 +425,32 @@ fn noise() -> impl Strategy<Value = String> {
     prop::collection::vec(piece, 0..20).prop_map(|pieces| pieces.concat())
 }
 
+/// A token without a character would be read for ever.
+#[test]
+fn each_character_is_in_a_token_wherever_it_stands() {
+    for c in ('\0'..='\u{2fff}').chain('\u{ff00}'..='\u{ffff}').chain('\u{1d400}'..='\u{1d7ff}') {
+        for (before, after) in [
+            ("", ""),
+            ("a.", ""),
+            ("", ".a"),
+            ("", "("),
+            ("#", "b"),
+            ("$", "$"),
+            ("@", ""),
+            ("-1", ""),
+            ("[", "]"),
+        ] {
+            let text = format!("{before}{c}{after}");
+            let mut end = 0;
+            for token in super::lexer::tokens(&text) {
+                assert!(token.end > end, "{}", repr(&text));
+                end = token.end;
+            }
+            assert_eq!(end, text.len(), "{}", repr(&text));
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn parsing_undoes_printing(predicates in prop::collection::vec(predicate(), 0..5)) {
