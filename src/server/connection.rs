@@ -34,6 +34,9 @@ const LINGER: Duration = Duration::from_secs(5);
 /// With so many requests ahead, `actix_http` does not look for more in what it has read. When all are answered at one go,
 /// nothing makes it look again, and what it has read stays unanswered.
 const PIPELINE: u32 = 16;
+/// Bytes read between two requests before the connection yields to the others of its worker. `actix_http` discards the rest
+/// of a refused body in a loop that ends only when the socket is empty: with a fast client it would hold the event loop.
+const FAIR_SHARE: usize = 32 * 1024;
 
 /// Returns what serves connections.
 pub(super) fn service(
@@ -93,12 +96,14 @@ struct Connection {
     head_since: Option<Instant>,
     /// Rings some time after that, and is set again only then.
     alarm: Option<Pin<Box<Sleep>>>,
+    /// Bytes read between requests since the connection last yielded.
+    taken: usize,
 }
 
 impl Connection {
     fn new(io: TcpStream, patience: Duration) -> Self {
         let (allowance, turn) = (Allowance::new(patience), Turn::default());
-        Self { io, allowance, turn, seen: 0, head_since: None, alarm: None }
+        Self { io, allowance, turn, seen: 0, head_since: None, alarm: None, taken: 0 }
     }
 
     /// Is ready when the head of a request takes too long.
@@ -128,7 +133,15 @@ impl AsyncRead for Connection {
             this.head_since = None;
             this.seen = this.turn.count();
         }
+        if this.taken >= FAIR_SHARE {
+            this.taken = 0;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let before = buf.filled().len();
         let polled = Pin::new(&mut this.io).poll_read(cx, buf);
+        let read = buf.filled().len() - before;
+        this.taken = if is_ours || polled.is_pending() { 0 } else { this.taken + read };
         if !is_ours {
             match polled {
                 Poll::Ready(_) => {
@@ -170,5 +183,55 @@ impl AsyncWrite for Connection {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::net::{TcpListener, TcpStream as Client};
+    use std::task::Waker;
+
+    use super::*;
+
+    /// A connection whose client has sent `bytes`.
+    fn connection(bytes: usize) -> (Connection, Client) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut client = Client::connect(listener.local_addr().unwrap()).unwrap();
+        let (io, _) = listener.accept().unwrap();
+        io.set_nonblocking(true).unwrap();
+        client.write_all(&vec![0; bytes]).unwrap();
+        (Connection::new(TcpStream::from_std(io).unwrap(), Duration::from_mins(1)), client)
+    }
+
+    /// Reads until the connection is pending, and returns how many bytes there were.
+    async fn read_on(connection: &mut Connection) -> usize {
+        connection.io.readable().await.unwrap();
+        let mut cx = Context::from_waker(Waker::noop());
+        let (mut space, mut read) = (vec![0; 8 * 1024], 0);
+        loop {
+            let mut buf = ReadBuf::new(&mut space);
+            if Pin::new(&mut *connection).poll_read(&mut cx, &mut buf).is_pending() {
+                return read;
+            }
+            read += buf.filled().len();
+        }
+    }
+
+    #[actix_web::test]
+    async fn between_requests_a_client_that_sends_much_shares_the_event_loop() {
+        let sent = 4 * FAIR_SHARE;
+        let (mut connection, _client) = connection(sent);
+        for _ in 0..4 {
+            assert_eq!(read_on(&mut connection).await, FAIR_SHARE);
+        }
+    }
+
+    #[actix_web::test]
+    async fn a_body_is_read_without_a_break() {
+        let sent = 4 * FAIR_SHARE;
+        let (mut connection, _client) = connection(sent);
+        let _turn = connection.turn.begin();
+        assert_eq!(read_on(&mut connection).await, sent);
     }
 }
