@@ -38,6 +38,9 @@ pub struct Duration {
     pub nanos: i32,
 }
 
+/// Most names in a [`FieldMask`], many times what a message has: each takes the memory of many commas.
+const MAX_PATHS: usize = 64;
+
 /// Names of fields in `snake_case`; JSON has them in `camelCase`, separated by commas.
 #[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
 pub struct FieldMask {
@@ -292,6 +295,9 @@ impl FromStr for FieldMask {
     fn from_str(text: &str) -> Result<Self, Malformed> {
         let mut paths = Vec::new();
         for camel in text.split(',').filter(|_| !text.is_empty()) {
+            if paths.len() == MAX_PATHS {
+                return Err(Malformed);
+            }
             let mut path = String::with_capacity(camel.len() + 4);
             for c in camel.chars() {
                 match c {
@@ -401,6 +407,8 @@ mod tests {
     #[test]
     fn masks_are_read_in_camel_case() {
         let read = |text: &str| text.parse::<FieldMask>().map(|mask| mask.paths);
+        assert_eq!(read(&",".repeat(MAX_PATHS - 1)).unwrap().len(), MAX_PATHS);
+        assert_eq!(read(&",".repeat(MAX_PATHS)), Err(Malformed));
         assert_eq!(read("assessmentName,feedback.value").unwrap(), ["assessment_name", "feedback.value"]);
         assert_eq!(read("").unwrap(), [""; 0]);
         assert_eq!(read("a_b"), Err(Malformed));
