@@ -175,15 +175,39 @@ impl Conn {
     /// # Errors
     /// Those of `f`.
     pub(super) fn with_table_scans<T>(&mut self, f: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        self.with_planner(
+            "SET LOCAL enable_seqscan = on",
+            ["SET enable_seqscan = on", "SET enable_seqscan = off"],
+            f,
+        )
+    }
+
+    /// Runs `f`, which only reads, with rows taken in the order of an index wherever PostgreSQL has one for it: of several
+    /// indexes that its statistics say nothing about, it takes the one that saves a sort. Nothing in it may be kept
+    /// prepared: later its plan would be made anew without that.
+    ///
+    /// # Errors
+    /// Those of `f`.
+    pub(super) fn with_ordered_scans<T>(&mut self, f: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        self.with_planner("SET LOCAL enable_sort = off", ["SET enable_sort = off", "SET enable_sort = on"], f)
+    }
+
+    /// Runs `f` with a setting of PostgreSQL's planner: `local` makes it for a transaction, the others make and undo it.
+    fn with_planner<T>(
+        &mut self,
+        local: &str,
+        [set, reset]: [&str; 2],
+        f: impl FnOnce(&mut Self) -> Result<T>,
+    ) -> Result<T> {
         let Self::Pg(c) = self else { return f(self) };
         if c.is_in_transaction() {
             // As long as that lasts; behind a pooler it always does.
-            c.batch_execute("SET LOCAL enable_seqscan = on")?;
+            c.batch_execute(local)?;
             return f(self);
         }
-        c.batch_execute("SET enable_seqscan = on")?;
+        c.batch_execute(set)?;
         let result = f(self);
-        let reset = self.batch_execute("SET enable_seqscan = off");
+        let reset = self.batch_execute(reset);
         // A connection that cannot be reset is lost, of which the first error tells more.
         let value = result?;
         reset?;

@@ -92,7 +92,7 @@ impl Store {
         offset: usize,
     ) -> Result<HistoryPage> {
         let Some(limit) = limit else {
-            let points = self.scan(move |conn| history(conn, &run_id, &key, usize::MAX, offset)).await?;
+            let points = self.history(run_id, key, usize::MAX, offset).await?;
             return Ok(HistoryPage::new(points, None));
         };
         if let Some(page) = self.ahead.page(&run_id, &key, offset, limit) {
@@ -100,14 +100,18 @@ impl Store {
         }
         // One more than asked for shows whether there is a next page.
         let fetched = limit.saturating_add(1).saturating_add(self.ahead.room(&run_id, &key, offset, limit));
-        let (run, metric) = (run_id.clone(), key.clone());
-        let mut points = self.scan(move |conn| history(conn, &run, &metric, fetched, offset)).await?;
+        let mut points = self.history(run_id.clone(), key.clone(), fetched, offset).await?;
         if points.len() <= limit {
             return Ok(HistoryPage::new(points, None));
         }
         let (is_rest, next) = (points.len() < fetched, offset.saturating_add(limit));
         self.ahead.keep(run_id, key, next, points.split_off(limit), is_rest);
         Ok(HistoryPage::new(points, Some(next)))
+    }
+
+    async fn history(&self, run_id: String, key: String, limit: usize, offset: usize) -> Result<Vec<Point>> {
+        self.scan(move |conn| conn.with_ordered_scans(|conn| history(conn, &run_id, &key, limit, offset)))
+            .await
     }
 
     /// Returns the points of a metric of several runs, ordered by run, timestamp, step and value, at most `limit`
@@ -120,7 +124,10 @@ impl Store {
         key: String,
         limit: i64,
     ) -> Result<Vec<History>> {
-        self.scan(move |conn| get_metric_history_bulk_in(conn, &run_ids, &key, limit)).await
+        self.scan(move |conn| {
+            conn.with_ordered_scans(|conn| get_metric_history_bulk_in(conn, &run_ids, &key, limit))
+        })
+        .await
     }
 
     /// Returns for each of `run_ids`, in their order, points that are evenly spread over the metric's history,
@@ -135,20 +142,22 @@ impl Store {
         run_ids: Vec<String>,
         query: SampleQuery,
     ) -> Result<Vec<History>> {
-        self.scan(move |conn| samples::sample_metric_history_in(conn, &run_ids, &query)).await
+        self.scan(move |conn| {
+            conn.with_ordered_scans(|conn| samples::sample_metric_history_in(conn, &run_ids, &query))
+        })
+        .await
     }
 }
 
-/// Points of one metric of one run on PostgreSQL, as the table `m`, by stock's index on (run, key, step): there are two
-/// more indexes that a wrong guess would take, in which the run has other metrics, or the metric other runs. See
-/// "Look-ups" in `statement.rs`; not `same_pair!`, whose last comparison costs a fifth where there are many points.
+/// Points of one metric of one run on PostgreSQL, as the table `m`, by stock's index on (run, key, step). Two more indexes
+/// would do, in which the run has other metrics, or the metric other runs; but only this one has the order by step, and the
+/// statements run in [`Conn::with_ordered_scans`].
 #[rustfmt::skip]
 macro_rules! points {
     ($run:literal, $key:literal, $more:literal) => {
         concat!(
             "(SELECT value, timestamp, step, is_nan FROM metrics WHERE run_uuid = ", $run,
-            " AND key BETWEEN ", $key, " AND ", $key, $more,
-            " ORDER BY run_uuid, key, step OFFSET 0) m"
+            " AND key = ", $key, $more, " ORDER BY step OFFSET 0) m"
         )
     };
 }
@@ -167,8 +176,8 @@ fn history(conn: &mut Conn, run_id: &str, key: &str, limit: usize, offset: usize
 }
 
 const PG_HISTORY: &str = concat!(
-    "SELECT m.* FROM (SELECT ?::text AS id, ?::text AS key OFFSET 0) asked CROSS JOIN LATERAL ",
-    points!("asked.id", "asked.key", ""),
+    "SELECT m.* FROM ",
+    points!("?", "?", ""),
     " ORDER BY timestamp, step, value, is_nan LIMIT ? OFFSET ?"
 );
 const SQLITE_HISTORY: &str = "SELECT value, timestamp, step, is_nan FROM metrics \

@@ -249,8 +249,8 @@ fn points_at_places(
     const PG: &str = concat!(
         "SELECT value, timestamp, step, is_nan FROM (SELECT m.*, \
          row_number() OVER (ORDER BY step, timestamp, value, is_nan) AS place \
-         FROM (SELECT ?::text AS id, ?::text AS key, ?::bigint AS low, ?::bigint AS high OFFSET 0) asked CROSS JOIN LATERAL ",
-        points!("asked.id", "asked.key", " AND step BETWEEN low AND high"),
+         FROM ",
+        points!("?", "?", " AND step BETWEEN ? AND ?"),
         ") ordered WHERE place = ANY(?) ORDER BY place"
     );
     const SQLITE: &str = "SELECT value, timestamp, step, is_nan FROM (SELECT value, timestamp, step, is_nan, \
