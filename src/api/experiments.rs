@@ -5,6 +5,7 @@ use crate::api::extract::{Proto, Request, Schema};
 use crate::api::reply::{self, Reply};
 use crate::api::state::App;
 use crate::domain::experiment::{self, NewExperiment};
+use crate::domain::ids::{ExperimentId, Tag};
 use crate::proto::{
     CreateExperiment, DeleteExperiment, DeleteExperimentTag, GetExperiment, GetExperimentByName,
     RestoreExperiment, SearchExperiments, SetExperimentTag, UpdateExperiment, create_experiment,
@@ -70,7 +71,7 @@ pub async fn create_experiment(
 
 /// `GET experiments/get`. Upstream: `_get_experiment`.
 pub async fn get_experiment(app: App, Proto(r): Proto<GetExperiment>) -> Reply<get_experiment::Response> {
-    let experiment = app.store.get_experiment(r.experiment_id.unwrap_or_default()).await?;
+    let experiment = app.store.get_experiment(ExperimentId::parse(r.experiment_id())?).await?;
     reply::json(get_experiment::Response { experiment: Some(experiment) })
 }
 
@@ -96,7 +97,7 @@ pub async fn delete_experiment(
     app: App,
     Proto(r): Proto<DeleteExperiment>,
 ) -> Reply<delete_experiment::Response> {
-    app.store.delete_experiment(r.experiment_id.unwrap_or_default()).await?;
+    app.store.delete_experiment(ExperimentId::parse(r.experiment_id())?).await?;
     reply::empty()
 }
 
@@ -105,7 +106,7 @@ pub async fn restore_experiment(
     app: App,
     Proto(r): Proto<RestoreExperiment>,
 ) -> Reply<restore_experiment::Response> {
-    app.store.restore_experiment(r.experiment_id.unwrap_or_default()).await?;
+    app.store.restore_experiment(ExperimentId::parse(r.experiment_id())?).await?;
     reply::empty()
 }
 
@@ -114,9 +115,9 @@ pub async fn update_experiment(
     app: App,
     Proto(r): Proto<UpdateExperiment>,
 ) -> Reply<update_experiment::Response> {
-    let name = r.new_name.unwrap_or_default();
-    experiment::validate_name(&name)?;
-    app.store.rename_experiment(r.experiment_id.unwrap_or_default(), name).await?;
+    experiment::validate_name(r.new_name())?;
+    let id = ExperimentId::parse(r.experiment_id())?;
+    app.store.rename_experiment(id, r.new_name.unwrap_or_default()).await?;
     reply::empty()
 }
 
@@ -125,9 +126,10 @@ pub async fn set_experiment_tag(
     app: App,
     Proto(r): Proto<SetExperimentTag>,
 ) -> Reply<set_experiment_tag::Response> {
-    let (key, value) = (r.key.unwrap_or_default(), r.value.unwrap_or_default());
-    experiment::validate_tag(&key, &value)?;
-    app.store.set_experiment_tag(r.experiment_id.unwrap_or_default(), key, value).await?;
+    experiment::validate_tag(r.key(), r.value())?;
+    let id = ExperimentId::parse(r.experiment_id())?;
+    let tag = Tag { key: r.key.unwrap_or_default(), value: r.value.unwrap_or_default() };
+    app.store.set_experiment_tag(id, tag).await?;
     reply::empty()
 }
 
@@ -136,6 +138,7 @@ pub async fn delete_experiment_tag(
     app: App,
     Proto(r): Proto<DeleteExperimentTag>,
 ) -> Reply<delete_experiment_tag::Response> {
-    app.store.delete_experiment_tag(r.experiment_id.unwrap_or_default(), r.key.unwrap_or_default()).await?;
+    let id = ExperimentId::parse(r.experiment_id())?;
+    app.store.delete_experiment_tag(id, r.key.unwrap_or_default()).await?;
     reply::empty()
 }

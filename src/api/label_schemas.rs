@@ -4,6 +4,7 @@ use crate::api::extract::Check::{Between, Int, Required, Str};
 use crate::api::extract::{Proto, Request, Schema};
 use crate::api::reply::{self, Reply};
 use crate::api::state::App;
+use crate::domain::ids::{ExperimentId, LabelSchemaId};
 use crate::domain::label_schema::{LabelSchemaUpdate, NewLabelSchema};
 use crate::domain::validate::MAX_SEARCH_RESULTS;
 use crate::proto::{
@@ -43,7 +44,8 @@ pub async fn create_label_schema(
     Proto(mut r): Proto<CreateLabelSchema>,
 ) -> Reply<create_label_schema::Response> {
     let experiment = r.experiment_id.take().unwrap_or_default();
-    let schema = app.store.create_label_schema(experiment, NewLabelSchema::try_from(r)?).await?;
+    let new = NewLabelSchema::try_from(r)?;
+    let schema = app.store.create_label_schema(ExperimentId::parse(&experiment)?, new).await?;
     reply::json(create_label_schema::Response { label_schema: Some(schema) })
 }
 
@@ -52,7 +54,7 @@ pub async fn get_label_schema(
     app: App,
     Proto(r): Proto<GetLabelSchema>,
 ) -> Reply<get_label_schema::Response> {
-    let schema = app.store.get_label_schema(r.schema_id.unwrap_or_default()).await?;
+    let schema = app.store.get_label_schema(LabelSchemaId::from(r.schema_id)).await?;
     reply::json(get_label_schema::Response { label_schema: Some(schema) })
 }
 
@@ -61,7 +63,7 @@ pub async fn get_label_schema_by_name(
     app: App,
     Proto(r): Proto<GetLabelSchemaByName>,
 ) -> Reply<get_label_schema_by_name::Response> {
-    let (experiment, name) = (r.experiment_id.unwrap_or_default(), r.name.unwrap_or_default());
+    let (experiment, name) = (ExperimentId::parse(r.experiment_id())?, r.name.unwrap_or_default());
     let schema = app.store.get_label_schema_by_name(experiment, name).await?;
     reply::json(get_label_schema_by_name::Response { label_schema: Some(schema) })
 }
@@ -79,7 +81,7 @@ pub async fn update_label_schema(
     app: App,
     Proto(mut r): Proto<UpdateLabelSchema>,
 ) -> Reply<update_label_schema::Response> {
-    let id = r.schema_id.take().unwrap_or_default();
+    let id = LabelSchemaId::from(r.schema_id.take());
     let schema = app.store.update_label_schema(id, LabelSchemaUpdate::try_from(r)?).await?;
     reply::json(update_label_schema::Response { label_schema: Some(schema) })
 }
@@ -89,6 +91,6 @@ pub async fn delete_label_schema(
     app: App,
     Proto(r): Proto<DeleteLabelSchema>,
 ) -> Reply<delete_label_schema::Response> {
-    app.store.delete_label_schema(r.schema_id.unwrap_or_default()).await?;
+    app.store.delete_label_schema(LabelSchemaId::from(r.schema_id)).await?;
     reply::empty()
 }

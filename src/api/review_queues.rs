@@ -4,6 +4,7 @@ use crate::api::extract::Check::{Between, Int, Required, Str};
 use crate::api::extract::{Proto, Request, Schema};
 use crate::api::reply::{self, Reply};
 use crate::api::state::App;
+use crate::domain::ids::{ExperimentId, ReviewQueueId};
 use crate::domain::review_queue::{NewReviewQueue, NewStatus, normalize_item_ids};
 use crate::domain::validate::MAX_SEARCH_RESULTS;
 use crate::proto::{
@@ -70,7 +71,8 @@ pub async fn create_review_queue(
     Proto(mut r): Proto<CreateReviewQueue>,
 ) -> Reply<create_review_queue::Response> {
     let experiment = r.experiment_id.take().unwrap_or_default();
-    let queue = app.store.create_review_queue(experiment, NewReviewQueue::try_from(r)?).await?;
+    let new = NewReviewQueue::try_from(r)?;
+    let queue = app.store.create_review_queue(ExperimentId::parse(&experiment)?, new).await?;
     reply::json(create_review_queue::Response { review_queue: Some(queue) })
 }
 
@@ -80,7 +82,7 @@ pub async fn get_or_create_user_queue(
     Proto(r): Proto<GetOrCreateUserQueue>,
 ) -> Reply<get_or_create_user_queue::Response> {
     let new = NewReviewQueue::of_user(r.user())?;
-    let queue = app.store.get_or_create_user_queue(r.experiment_id.unwrap_or_default(), new).await?;
+    let queue = app.store.get_or_create_user_queue(ExperimentId::parse(r.experiment_id())?, new).await?;
     reply::json(get_or_create_user_queue::Response { review_queue: Some(queue) })
 }
 
@@ -89,7 +91,7 @@ pub async fn get_review_queue(
     app: App,
     Proto(r): Proto<GetReviewQueue>,
 ) -> Reply<get_review_queue::Response> {
-    let queue = app.store.get_review_queue(r.queue_id.unwrap_or_default()).await?;
+    let queue = app.store.get_review_queue(ReviewQueueId::from(r.queue_id)).await?;
     reply::json(get_review_queue::Response { review_queue: Some(queue) })
 }
 
@@ -98,7 +100,7 @@ pub async fn get_review_queue_by_name(
     app: App,
     Proto(r): Proto<GetReviewQueueByName>,
 ) -> Reply<get_review_queue_by_name::Response> {
-    let (experiment, name) = (r.experiment_id.unwrap_or_default(), r.name.unwrap_or_default());
+    let (experiment, name) = (ExperimentId::parse(r.experiment_id())?, r.name.unwrap_or_default());
     let queue = app.store.get_review_queue_by_name(experiment, name).await?;
     reply::json(get_review_queue_by_name::Response { review_queue: Some(queue) })
 }
@@ -116,7 +118,7 @@ pub async fn update_review_queue(
     app: App,
     Proto(mut r): Proto<UpdateReviewQueue>,
 ) -> Reply<update_review_queue::Response> {
-    let id = r.queue_id.take().unwrap_or_default();
+    let id = ReviewQueueId::from(r.queue_id.take());
     let queue = app.store.update_review_queue(id, r.into()).await?;
     reply::json(update_review_queue::Response { review_queue: Some(queue) })
 }
@@ -126,7 +128,7 @@ pub async fn delete_review_queue(
     app: App,
     Proto(r): Proto<DeleteReviewQueue>,
 ) -> Reply<delete_review_queue::Response> {
-    app.store.delete_review_queue(r.queue_id.unwrap_or_default()).await?;
+    app.store.delete_review_queue(ReviewQueueId::from(r.queue_id)).await?;
     reply::empty()
 }
 
@@ -136,7 +138,7 @@ pub async fn add_items_to_review_queue(
     Proto(r): Proto<AddItemsToReviewQueue>,
 ) -> Reply<add_items_to_review_queue::Response> {
     let item_ids = normalize_item_ids(&r.item_ids)?;
-    let items = app.store.add_items_to_review_queue(r.queue_id.unwrap_or_default(), item_ids).await?;
+    let items = app.store.add_items_to_review_queue(ReviewQueueId::from(r.queue_id), item_ids).await?;
     reply::json(add_items_to_review_queue::Response { items })
 }
 
@@ -146,7 +148,7 @@ pub async fn remove_items_from_review_queue(
     Proto(r): Proto<RemoveItemsFromReviewQueue>,
 ) -> Reply<remove_items_from_review_queue::Response> {
     let item_ids = normalize_item_ids(&r.item_ids)?;
-    app.store.remove_items_from_review_queue(r.queue_id.unwrap_or_default(), item_ids).await?;
+    app.store.remove_items_from_review_queue(ReviewQueueId::from(r.queue_id), item_ids).await?;
     reply::empty()
 }
 
@@ -163,7 +165,7 @@ pub async fn set_review_queue_item_status(
     app: App,
     Proto(mut r): Proto<SetReviewQueueItemStatus>,
 ) -> Reply<set_review_queue_item_status::Response> {
-    let id = r.queue_id.take().unwrap_or_default();
+    let id = ReviewQueueId::from(r.queue_id.take());
     let item = app.store.set_review_queue_item_status(id, NewStatus::try_from(r)?).await?;
     reply::json(set_review_queue_item_status::Response { item: Some(item) })
 }

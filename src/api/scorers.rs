@@ -9,6 +9,7 @@ use crate::api::extract::Check::{Array, Int, Required, Str, Strings};
 use crate::api::extract::{Proto, Request, Schema, check_content_type, missing, wrong_type};
 use crate::api::reply::{self, Reply};
 use crate::api::state::App;
+use crate::domain::ids::ExperimentId;
 use crate::domain::python::json_repr;
 use crate::domain::scorer::{NewScorer, OnlineScoring, validate_invocation};
 use crate::domain::{Error, ErrorCode, Result, validate};
@@ -66,14 +67,15 @@ pub struct OneOnlineScoringConfig {
 pub async fn register_scorer(app: App, Proto(r): Proto<RegisterScorer>) -> Reply<register_scorer::Response> {
     let (name, serialized) = (r.name.unwrap_or_default(), r.serialized_scorer.unwrap_or_default());
     let new = NewScorer::new(name, serialized, app.limits.custom_scorers)?;
-    reply::json(app.store.register_scorer(r.experiment_id.unwrap_or_default(), new).await?)
+    let experiment = ExperimentId::parse(r.experiment_id.as_deref().unwrap_or_default())?;
+    reply::json(app.store.register_scorer(experiment, new).await?)
 }
 
 /// `GET scorers/list`. Upstream: `_list_scorers`.
 pub async fn list_scorers(app: App, Proto(r): Proto<ListScorers>) -> Reply<list_scorers::Response> {
     let of = match (r.experiment_id(), r.experiment_ids.as_slice()) {
         ("", []) => ScorersOf::Everybody,
-        (id, []) => ScorersOf::Experiment(id.to_owned()),
+        (id, []) => ScorersOf::Experiment(ExperimentId::parse(id)?),
         ("", ids) => ScorersOf::Experiments(validate::searched_experiment_ids(ids)?),
         _ => {
             return Err(Error::invalid(
@@ -90,21 +92,21 @@ pub async fn list_scorer_versions(
     app: App,
     Proto(r): Proto<ListScorerVersions>,
 ) -> Reply<list_scorer_versions::Response> {
-    let (experiment, name) = (r.experiment_id.unwrap_or_default(), r.name.unwrap_or_default());
+    let (experiment, name) = (ExperimentId::parse(r.experiment_id())?, r.name.unwrap_or_default());
     let scorers = app.store.list_scorer_versions(experiment, name).await?;
     reply::json(list_scorer_versions::Response { scorers })
 }
 
 /// `GET scorers/get`. Upstream: `_get_scorer`.
 pub async fn get_scorer(app: App, Proto(r): Proto<GetScorer>) -> Reply<get_scorer::Response> {
-    let (experiment, name) = (r.experiment_id.unwrap_or_default(), r.name.unwrap_or_default());
+    let (experiment, name) = (ExperimentId::parse(r.experiment_id())?, r.name.unwrap_or_default());
     let scorer = app.store.get_scorer(experiment, name, r.version).await?;
     reply::json(get_scorer::Response { scorer: Some(scorer) })
 }
 
 /// `DELETE scorers/delete`. Upstream: `_delete_scorer`.
 pub async fn delete_scorer(app: App, Proto(r): Proto<DeleteScorer>) -> Reply<delete_scorer::Response> {
-    let (experiment, name) = (r.experiment_id.unwrap_or_default(), r.name.unwrap_or_default());
+    let (experiment, name) = (ExperimentId::parse(r.experiment_id())?, r.name.unwrap_or_default());
     app.store.delete_scorer(experiment, name, r.version).await?;
     reply::empty()
 }

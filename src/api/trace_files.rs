@@ -12,6 +12,7 @@ use crate::api::answer::{LARGE, Unwritten};
 use crate::api::downloads::{self, Sender};
 use crate::api::state::App;
 use crate::artifacts::ArtifactPath;
+use crate::domain::ids::ExperimentId;
 use crate::domain::trace::ARTIFACT_LOCATION;
 use crate::domain::{Error, ErrorCode, Result, artifact_uri};
 use crate::proto::TraceInfoV3;
@@ -101,8 +102,8 @@ async fn send_file(app: &App, request: &HttpRequest, info: &TraceInfoV3, path: &
     };
     let uri = info.tags.get(ARTIFACT_LOCATION).ok_or_else(corrupted)?;
     let experiment = info.trace_location.as_ref().and_then(|location| location.mlflow_experiment.as_ref());
-    let experiment = experiment.ok_or_else(corrupted)?.experiment_id().to_owned();
-    let experiment = app.store.get_experiment(experiment).await?;
+    let id = ExperimentId::parse(experiment.ok_or_else(corrupted)?.experiment_id())?;
+    let experiment = app.store.get_experiment(id).await?;
     // Any client can set the tag, so it is trusted only within the traces of its experiment.
     let traces = artifact_uri::traces_location(experiment.artifact_location())?;
     let folder = app.artifacts.folder_within(uri, &traces)?;

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::ids::ExperimentId;
 use super::validate::Limits;
 use super::{Error, Result, artifact_uri, validate};
 use crate::proto::outline::is_readable;
@@ -74,10 +75,10 @@ pub fn validate_tag(key: &str, value: &str) -> Result<()> {
 ///
 /// # Errors
 /// `INVALID_PARAMETER_VALUE` at 50 views. Upstream: `_validate_custom_view_tag_write`.
-pub fn validate_custom_view(experiment_id: &str, existing: &[ExperimentTag], key: &str) -> Result<()> {
+pub fn validate_custom_view(id: &ExperimentId, existing: &[ExperimentTag], key: &str) -> Result<()> {
     let adds_one = is_custom_view(key) && existing.iter().all(|t| t.key() != key);
     if adds_one && existing.iter().filter(|t| is_custom_view(t.key())).count() >= MAX_CUSTOM_VIEWS {
-        return Err(too_many_views(Some(experiment_id)));
+        return Err(too_many_views(Some(id)));
     }
     Ok(())
 }
@@ -87,8 +88,8 @@ pub fn is_custom_view(key: &str) -> bool {
     key.starts_with(CUSTOM_VIEW_PREFIX)
 }
 
-fn too_many_views(experiment_id: Option<&str>) -> Error {
-    let of = experiment_id.map(|id| format!(" for experiment {id}")).unwrap_or_default();
+fn too_many_views(id: Option<&ExperimentId>) -> Error {
+    let of = id.map(|id| format!(" for experiment {id}")).unwrap_or_default();
     Error::invalid(format!(
         "Unable to create another custom view{of}; the maximum number of custom views per experiment is \
          {MAX_CUSTOM_VIEWS}. Delete an existing custom view before creating a new one."

@@ -9,6 +9,7 @@ pub mod error;
 pub mod evaluation_dataset;
 pub mod experiment;
 pub mod gateway;
+pub mod ids;
 pub mod issue;
 pub mod job;
 pub mod label_schema;

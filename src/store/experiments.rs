@@ -12,8 +12,9 @@ use super::error::{is_unique_violation, too_long};
 use super::schema::{experiment_tags, experiments};
 use super::{Store, each};
 use crate::domain::experiment::{self, DEFAULT_WORKSPACE, NewExperiment};
+use crate::domain::ids::{ExperimentId, Tag};
 use crate::domain::time::now_ms;
-use crate::domain::{Error, ErrorCode, Result, artifact_uri, validate};
+use crate::domain::{Error, ErrorCode, Result, artifact_uri};
 use crate::proto::{Experiment, ExperimentTag};
 
 /// How many characters stock's columns of an experiment's name and location hold.
@@ -37,8 +38,8 @@ impl Store {
     ///
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST`.
-    pub async fn get_experiment(&self, id: String) -> Result<Experiment> {
-        self.read(move |conn| get_experiment_in(conn, parse_id(&id)?)).await
+    pub async fn get_experiment(&self, id: ExperimentId) -> Result<Experiment> {
+        self.read(move |conn| get_experiment_in(conn, id.number())).await
     }
 
     /// Finds an experiment by its name, also a deleted one.
@@ -63,37 +64,36 @@ impl Store {
     ///
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST` also when it is deleted already.
-    pub async fn delete_experiment(&self, id: String) -> Result<()> {
-        self.write(move |conn| set_stage(conn, parse_id(&id)?, ACTIVE, DELETED)).await
+    pub async fn delete_experiment(&self, id: ExperimentId) -> Result<()> {
+        self.write(move |conn| set_stage(conn, id.number(), ACTIVE, DELETED)).await
     }
 
     /// Marks a deleted experiment and its runs as active. One transaction.
     ///
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST` also when it is not deleted.
-    pub async fn restore_experiment(&self, id: String) -> Result<()> {
-        self.write(move |conn| set_stage(conn, parse_id(&id)?, DELETED, ACTIVE)).await
+    pub async fn restore_experiment(&self, id: ExperimentId) -> Result<()> {
+        self.write(move |conn| set_stage(conn, id.number(), DELETED, ACTIVE)).await
     }
 
     /// Gives an active experiment a new name.
     ///
     /// # Errors
     /// `INVALID_STATE` for a deleted experiment, `BAD_REQUEST` for a name in use.
-    pub async fn rename_experiment(&self, id: String, name: String) -> Result<()> {
-        self.write(move |conn| rename_in(conn, parse_id(&id)?, &name)).await
+    pub async fn rename_experiment(&self, id: ExperimentId, name: String) -> Result<()> {
+        self.write(move |conn| rename_in(conn, id.number(), &name)).await
     }
 
     /// Writes a tag of an active experiment, over an earlier value.
     ///
     /// # Errors
     /// `INVALID_PARAMETER_VALUE` for a deleted experiment or one view too many.
-    pub async fn set_experiment_tag(&self, id: String, key: String, value: String) -> Result<()> {
+    pub async fn set_experiment_tag(&self, id: ExperimentId, tag: Tag) -> Result<()> {
         self.write(move |conn| {
-            let number = parse_id(&id)?;
-            let experiment = get_experiment_in(conn, number)?;
-            experiment::validate_custom_view(&id, &experiment.tags, &key)?;
+            let experiment = get_experiment_in(conn, id.number())?;
+            experiment::validate_custom_view(&id, &experiment.tags, &tag.key)?;
             require_active(&experiment)?;
-            upsert_tag(conn, number, &key, &value)
+            upsert_tag(conn, id.number(), &tag)
         })
         .await
     }
@@ -102,11 +102,10 @@ impl Store {
     ///
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST` when there is no such tag.
-    pub async fn delete_experiment_tag(&self, id: String, key: String) -> Result<()> {
+    pub async fn delete_experiment_tag(&self, id: ExperimentId, key: String) -> Result<()> {
         self.write(move |conn| {
-            let number = parse_id(&id)?;
-            require_active(&get_experiment_in(conn, number)?)?;
-            let tag = experiment_tags::table.find((&key, number));
+            require_active(&get_experiment_in(conn, id.number())?)?;
+            let tag = experiment_tags::table.find((&key, id.number()));
             if each!(conn, c => diesel::delete(tag).execute(c))? == 0 {
                 return Err(Error::not_found(format!("No tag with name: {key} in experiment with id {id}")));
             }
@@ -145,11 +144,6 @@ impl ExperimentRow {
     }
 }
 
-/// Reads an experiment id; an empty one is the default experiment.
-pub(super) fn parse_id(id: &str) -> Result<i32> {
-    if id.is_empty() { Ok(0) } else { validate::experiment_id(id) }
-}
-
 /// Upstream: `SqlAlchemyStore._get_experiment`.
 pub(super) fn experiment_not_found(id: i32) -> Error {
     Error::not_found(format!("No Experiment with id={id} exists"))
@@ -186,8 +180,8 @@ pub(super) fn not_active(id: impl Display, stage: &str) -> Error {
 ///
 /// # Errors
 /// `RESOURCE_DOES_NOT_EXIST`, also when it is deleted. Upstream: `SqlAlchemyStore._get_experiment` of the active ones.
-pub(super) fn active_experiment_id(conn: &mut Conn, id: &str) -> Result<i32> {
-    let number = parse_id(id)?;
+pub(super) fn active_experiment_id(conn: &mut Conn, id: &ExperimentId) -> Result<i32> {
+    let number = id.number();
     let found: i64 = each!(conn, c => experiments::table
         .filter(experiments::experiment_id.eq(number))
         .filter(experiments::lifecycle_stage.eq(ACTIVE))
@@ -307,16 +301,16 @@ fn insert_tag(conn: &mut Conn, id: i32, tag: &ExperimentTag) -> QueryResult<usiz
         .execute(c))
 }
 
-fn upsert_tag(conn: &mut Conn, id: i32, key: &str, value: &str) -> Result<()> {
+fn upsert_tag(conn: &mut Conn, id: i32, tag: &Tag) -> Result<()> {
     each!(conn, c => diesel::insert_into(experiment_tags::table)
         .values((
             experiment_tags::experiment_id.eq(id),
-            experiment_tags::key.eq(key),
-            experiment_tags::value.eq(value),
+            experiment_tags::key.eq(&tag.key),
+            experiment_tags::value.eq(&tag.value),
         ))
         .on_conflict((experiment_tags::key, experiment_tags::experiment_id))
         .do_update()
-        .set(experiment_tags::value.eq(value))
+        .set(experiment_tags::value.eq(&tag.value))
         .execute(c))?;
     Ok(())
 }
@@ -350,10 +344,10 @@ mod tests {
             }
             assert!(store.get_experiment_by_name("c".into()).await.is_err(), "nothing of it is stored");
 
-            let error = store.rename_experiment(second.clone(), "a".into()).await.unwrap_err();
+            let error = store.rename_experiment(second.clone().into(), "a".into()).await.unwrap_err();
             assert_eq!(error.code, ErrorCode::BadRequest);
-            store.rename_experiment(second, "b".into()).await.unwrap();
-            store.rename_experiment(first, "c".into()).await.unwrap();
+            store.rename_experiment(second.into(), "b".into()).await.unwrap();
+            store.rename_experiment(first.into(), "c".into()).await.unwrap();
         });
     }
 }

@@ -9,11 +9,12 @@ use uuid::Uuid;
 
 use super::conn::Conn;
 use super::error::is_foreign_key_violation;
-use super::experiments::{active_experiment_id, parse_id};
+use super::experiments::active_experiment_id;
 use super::predicate::{Column, Search};
 use super::schema::issues;
 use super::stored_json::read_json_if_any;
 use super::{Store, each};
+use crate::domain::ids::ExperimentId;
 use crate::domain::issue::{IssueUpdate, NewIssue, SEVERITIES};
 use crate::domain::page::{offset_token, parse_offset_token};
 use crate::domain::time::now_ms;
@@ -69,7 +70,8 @@ impl Store {
     pub async fn search_issues(&self, r: SearchIssues) -> Result<search_issues::Response> {
         let limit = validate::max_results(r.max_results.unwrap_or(DEFAULT_PAGE).into())?;
         let offset = parse_offset_token(r.page_token.as_deref())?;
-        let experiment = r.experiment_id.as_deref().filter(|id| !id.is_empty()).map(parse_id).transpose()?;
+        let given = r.experiment_id.as_deref().filter(|id| !id.is_empty());
+        let experiment = given.map(ExperimentId::parse).transpose()?.map(|id| id.number());
         let predicates = crate::search::issues::parse(r.filter_string())?;
         let counts_traces = r.include_trace_count();
         self.scan(move |conn| {
@@ -174,7 +176,7 @@ fn create_in(conn: &mut Conn, new: &NewIssue) -> Result<Issue> {
     let now = now_ms();
     let row = IssueRow {
         issue_id: format!("iss-{}", Uuid::new_v4().simple()),
-        experiment_id: active_experiment_id(conn, &new.experiment_id)?,
+        experiment_id: active_experiment_id(conn, &ExperimentId::parse(&new.experiment_id)?)?,
         name: new.name.clone(),
         description: new.description.clone(),
         status: new.status.clone(),

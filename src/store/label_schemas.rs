@@ -12,6 +12,7 @@ use super::error::is_unique_violation;
 use super::experiments::active_experiment_id;
 use super::schema::label_schemas;
 use super::{Store, each};
+use crate::domain::ids::{ExperimentId, LabelSchemaId};
 use crate::domain::label_schema::{Input, LabelSchemaUpdate, NewLabelSchema};
 use crate::domain::page::{offset_token, parse_offset_token};
 use crate::domain::time::now_ms;
@@ -32,14 +33,14 @@ impl Store {
     /// use. Upstream: `SqlAlchemyStore.create_label_schema`.
     pub async fn create_label_schema(
         &self,
-        experiment_id: String,
+        experiment_id: ExperimentId,
         new: NewLabelSchema,
     ) -> Result<LabelSchema> {
         self.write(move |conn| {
             let number = active_experiment_id(conn, &experiment_id)?;
             let row = SchemaRow::new(number, &new, false);
             if insert(conn, &row)? == 0 {
-                return Err(name_taken(&new.name, &experiment_id));
+                return Err(name_taken(&new.name, experiment_id.as_str()));
             }
             row.into_message()
         })
@@ -50,7 +51,7 @@ impl Store {
     ///
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST`.
-    pub async fn get_label_schema(&self, id: String) -> Result<LabelSchema> {
+    pub async fn get_label_schema(&self, id: LabelSchemaId) -> Result<LabelSchema> {
         self.read(move |conn| get_row(conn, &id)?.into_message()).await
     }
 
@@ -58,7 +59,11 @@ impl Store {
     ///
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST`, also for an experiment that is unknown or deleted.
-    pub async fn get_label_schema_by_name(&self, experiment_id: String, name: String) -> Result<LabelSchema> {
+    pub async fn get_label_schema_by_name(
+        &self,
+        experiment_id: ExperimentId,
+        name: String,
+    ) -> Result<LabelSchema> {
         self.read(move |conn| {
             let number = active_experiment_id(conn, &experiment_id)?;
             let row = each!(conn, c => label_schemas::table
@@ -86,7 +91,7 @@ impl Store {
     pub async fn list_label_schemas(&self, r: ListLabelSchemas) -> Result<list_label_schemas::Response> {
         let offset = parse_offset_token(r.page_token.as_deref())?;
         let limit = i64::from(r.max_results.unwrap_or(DEFAULT_PAGE));
-        let id = r.experiment_id.unwrap_or_default();
+        let id = ExperimentId::parse(r.experiment_id())?;
         let experiment = id.clone();
         let has_default = self.read(move |conn| has_default(conn, &experiment)).await?;
         if !has_default {
@@ -101,7 +106,11 @@ impl Store {
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST`; `INVALID_PARAMETER_VALUE` for what may not be changed; `RESOURCE_ALREADY_EXISTS` for a
     /// name in use. Upstream: `SqlAlchemyStore.update_label_schema`.
-    pub async fn update_label_schema(&self, id: String, update: LabelSchemaUpdate) -> Result<LabelSchema> {
+    pub async fn update_label_schema(
+        &self,
+        id: LabelSchemaId,
+        update: LabelSchemaUpdate,
+    ) -> Result<LabelSchema> {
         self.write(move |conn| update_in(conn, &id, &update)).await
     }
 
@@ -109,15 +118,15 @@ impl Store {
     ///
     /// # Errors
     /// `INVALID_PARAMETER_VALUE` for the one that every experiment has. Upstream: `SqlAlchemyStore.delete_label_schema`.
-    pub async fn delete_label_schema(&self, id: String) -> Result<()> {
+    pub async fn delete_label_schema(&self, id: LabelSchemaId) -> Result<()> {
         self.write(move |conn| {
-            let row = label_schemas::table.find(&id);
+            let row = label_schemas::table.find(id.as_str());
             let is_default: Option<bool> =
                 each!(conn, c => row.select(label_schemas::is_default).first(c).optional())?;
             if is_default == Some(true) {
                 return Err(Error::invalid("The experiment's default question cannot be deleted."));
             }
-            each!(conn, c => diesel::delete(label_schemas::table.find(&id)).execute(c))?;
+            each!(conn, c => diesel::delete(label_schemas::table.find(id.as_str())).execute(c))?;
             Ok(())
         })
         .await
@@ -205,7 +214,7 @@ fn insert(conn: &mut Conn, row: &SchemaRow) -> Result<usize> {
         .execute(c))?)
 }
 
-fn has_default(conn: &mut Conn, experiment_id: &str) -> Result<bool> {
+fn has_default(conn: &mut Conn, experiment_id: &ExperimentId) -> Result<bool> {
     let number = active_experiment_id(conn, experiment_id)?;
     let found: i64 = each!(conn, c => label_schemas::table
         .filter(label_schemas::experiment_id.eq(number))
@@ -215,7 +224,7 @@ fn has_default(conn: &mut Conn, experiment_id: &str) -> Result<bool> {
     Ok(found > 0)
 }
 
-fn make_default(conn: &mut Conn, experiment_id: &str) -> Result<()> {
+fn make_default(conn: &mut Conn, experiment_id: &ExperimentId) -> Result<()> {
     if !has_default(conn, experiment_id)? {
         let number = active_experiment_id(conn, experiment_id)?;
         insert(conn, &SchemaRow::new(number, &NewLabelSchema::of_every_experiment(), true))?;
@@ -223,7 +232,12 @@ fn make_default(conn: &mut Conn, experiment_id: &str) -> Result<()> {
     Ok(())
 }
 
-fn list_in(conn: &mut Conn, id: &str, limit: i64, offset: i64) -> Result<list_label_schemas::Response> {
+fn list_in(
+    conn: &mut Conn,
+    id: &ExperimentId,
+    limit: i64,
+    offset: i64,
+) -> Result<list_label_schemas::Response> {
     let number = active_experiment_id(conn, id)?;
     let mut rows: Vec<SchemaRow> = each!(conn, c => label_schemas::table
         .filter(label_schemas::experiment_id.eq(number))

@@ -12,12 +12,13 @@ use diesel::upsert::excluded;
 
 use super::conn::Conn;
 use super::error::is_unique_violation;
-use super::experiments::{ACTIVE, DELETED, get_experiment_in, parse_id, require_active};
+use super::experiments::{ACTIVE, DELETED, get_experiment_in, require_active};
 use super::runs::{get_row, require_active_run};
 use super::schema::{
     logged_model_metrics, logged_model_params, logged_model_tags, logged_models, tags as run_tags,
 };
 use super::{Store, each};
+use crate::domain::ids::ExperimentId;
 use crate::domain::logged_model::{NewLoggedModel, VERSIONS_TAG, last_of_each, with_version};
 use crate::domain::model_history::{HISTORY_TAG, RecordedModel};
 use crate::domain::time::now_ms;
@@ -284,7 +285,7 @@ fn get_in(conn: &mut Conn, id: &str, deleted: Deleted) -> Result<LoggedModel> {
 }
 
 fn create_in(conn: &mut Conn, new: &NewLoggedModel) -> Result<LoggedModel> {
-    let experiment_id = parse_id(&new.experiment_id)?;
+    let experiment_id = ExperimentId::parse(&new.experiment_id)?.number();
     let experiment = get_experiment_in(conn, experiment_id)?;
     require_active(&experiment)?;
     let now = now_ms();

@@ -11,12 +11,13 @@ use diesel::sql_types::{BigInt, Integer, Nullable, Text};
 use uuid::Uuid;
 
 use super::conn::Conn;
-use super::experiments::{get_experiment_in, parse_id, require_active};
+use super::experiments::{get_experiment_in, require_active};
 use super::predicate::Search;
 use super::schema::{online_scoring_configs, scorer_versions, scorers};
 use super::statement::{Bind, statement};
 use super::{Store, each};
 use crate::domain::experiment::DEFAULT_WORKSPACE;
+use crate::domain::ids::ExperimentId;
 use crate::domain::scorer::{NewScorer, OnlineScoring, endpoint_of, set_endpoint};
 use crate::domain::time::now_ms;
 use crate::domain::{Error, Result};
@@ -33,7 +34,7 @@ const IDS_PER_STATEMENT: usize = 30_000;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ScorersOf {
     /// Those of one experiment, which must be active.
-    Experiment(String),
+    Experiment(ExperimentId),
     /// Those of the active ones among these experiments.
     Experiments(Vec<i32>),
     /// Those of every active experiment.
@@ -48,7 +49,7 @@ impl Store {
     /// experiment. Upstream: `SqlAlchemyStore.register_scorer`.
     pub async fn register_scorer(
         &self,
-        experiment_id: String,
+        experiment_id: ExperimentId,
         new: NewScorer,
     ) -> Result<register_scorer::Response> {
         self.write(move |conn| register_in(conn, &experiment_id, &new)).await
@@ -77,7 +78,11 @@ impl Store {
     ///
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST`; as for an experiment that is unknown or deleted.
-    pub async fn list_scorer_versions(&self, experiment_id: String, name: String) -> Result<Vec<Scorer>> {
+    pub async fn list_scorer_versions(
+        &self,
+        experiment_id: ExperimentId,
+        name: String,
+    ) -> Result<Vec<Scorer>> {
         self.read(move |conn| {
             let scorer = get_scorer_row(conn, &experiment_id, &name)?;
             let rows = versions_of(conn, &scorer, None)?;
@@ -95,7 +100,7 @@ impl Store {
     /// `RESOURCE_DOES_NOT_EXIST`; as for an experiment that is unknown or deleted.
     pub async fn get_scorer(
         &self,
-        experiment_id: String,
+        experiment_id: ExperimentId,
         name: String,
         version: Option<i32>,
     ) -> Result<Scorer> {
@@ -120,7 +125,7 @@ impl Store {
     /// `RESOURCE_DOES_NOT_EXIST`; as for an experiment that is unknown or deleted.
     pub async fn delete_scorer(
         &self,
-        experiment_id: String,
+        experiment_id: ExperimentId,
         name: String,
         version: Option<i32>,
     ) -> Result<()> {
@@ -224,15 +229,14 @@ impl ConfigRow {
     }
 }
 
-fn not_found(experiment_id: &str, name: &str, version: Option<i32>) -> Error {
+fn not_found(experiment_id: &ExperimentId, name: &str, version: Option<i32>) -> Error {
     let version = version.map(|version| format!(" and version {version}")).unwrap_or_default();
     Error::not_found(format!("Scorer with name '{name}'{version} not found for experiment {experiment_id}."))
 }
 
-fn active_experiment(conn: &mut Conn, id: &str) -> Result<i32> {
-    let number = parse_id(id)?;
-    require_active(&get_experiment_in(conn, number)?)?;
-    Ok(number)
+fn active_experiment(conn: &mut Conn, id: &ExperimentId) -> Result<i32> {
+    require_active(&get_experiment_in(conn, id.number())?)?;
+    Ok(id.number())
 }
 
 /// Returns a scorer; inside a transaction that writes, with its lock, so that its versions have no gaps.
@@ -246,7 +250,7 @@ fn find_scorer(conn: &mut Conn, experiment_id: i32, name: &str, lock: bool) -> R
     Ok(rows.into_iter().next())
 }
 
-fn get_scorer_row(conn: &mut Conn, experiment_id: &str, name: &str) -> Result<ScorerRow> {
+fn get_scorer_row(conn: &mut Conn, experiment_id: &ExperimentId, name: &str) -> Result<ScorerRow> {
     let number = active_experiment(conn, experiment_id)?;
     find_scorer(conn, number, name, false)?.ok_or_else(|| not_found(experiment_id, name, None))
 }
@@ -329,7 +333,11 @@ fn endpoint_id(conn: &mut Conn, name: &str) -> Result<String> {
     found.ok_or_else(|| Error::not_found(format!("GatewayEndpoint not found (name='{name}')")))
 }
 
-fn register_in(conn: &mut Conn, experiment_id: &str, new: &NewScorer) -> Result<register_scorer::Response> {
+fn register_in(
+    conn: &mut Conn,
+    experiment_id: &ExperimentId,
+    new: &NewScorer,
+) -> Result<register_scorer::Response> {
     let number = active_experiment(conn, experiment_id)?;
     let endpoint = endpoint_of(&new.body).map(|name| endpoint_id(conn, name)).transpose()?;
     let stored = match &endpoint {
@@ -405,9 +413,10 @@ fn bind(conn: &mut Conn, endpoint: &str, scorer: &ScorerRow, now: i64) -> Result
 }
 
 fn upsert_config_in(conn: &mut Conn, new: &OnlineScoring) -> Result<OnlineScoringConfig> {
-    let number = active_experiment(conn, &new.experiment_id)?;
+    let experiment_id = ExperimentId::parse(&new.experiment_id)?;
+    let number = active_experiment(conn, &experiment_id)?;
     let scorer = find_scorer(conn, number, &new.name, true)?;
-    let scorer = scorer.ok_or_else(|| not_found(&new.experiment_id, &new.name, None))?;
+    let scorer = scorer.ok_or_else(|| not_found(&experiment_id, &new.name, None))?;
     let newest: Option<String> = each!(conn, c => scorer_versions::table
         .filter(scorer_versions::scorer_id.eq(&scorer.scorer_id))
         .order(scorer_versions::scorer_version.desc())

@@ -10,6 +10,7 @@ use crate::domain::demo::{EXPERIMENT, Feature, MADE_BY, TIMES, content, prompt_n
 use crate::domain::evaluation_dataset::NewEvaluationDataset;
 use crate::domain::evaluation_dataset::records::parse_records;
 use crate::domain::experiment::NewExperiment;
+use crate::domain::ids::{ReviewQueueId, Tag};
 use crate::domain::issue::NewIssue;
 use crate::domain::label_schema::NewLabelSchema;
 use crate::domain::registry::{NewModelVersion, NewRegisteredModel};
@@ -20,7 +21,7 @@ use crate::domain::time::now_ms;
 use crate::domain::trace::assessment::AssessmentValue;
 use crate::domain::trace::info::NewTrace;
 use crate::domain::trace::span::NewSpans;
-use crate::domain::{Error, ErrorCode, Result, validate};
+use crate::domain::{Error, ErrorCode, Result};
 use crate::proto::{
     Assessment, CreateDataset, CreateIssue, CreateLabelSchema, CreateRegisteredModel, CreateReviewQueue,
     SetReviewQueueItemStatus,
@@ -61,7 +62,8 @@ impl Demo<'_> {
     }
 
     async fn tag(&self, key: &str, value: String) -> Result<()> {
-        self.app.store.set_experiment_tag(self.id.clone(), key.into(), value).await
+        let tag = Tag { key: key.into(), value };
+        self.app.store.set_experiment_tag(self.id.clone(), tag).await
     }
 
     async fn make_prompts(&self) -> Result<()> {
@@ -94,12 +96,11 @@ impl Demo<'_> {
     }
 
     async fn make_traces(&self) -> Result<()> {
-        let experiment = validate::experiment_id(&self.id)?;
         let refused = |refused| Error::internal(format!("the demo has bad spans: {refused:?}"));
         let spans =
-            NewSpans::convert(experiment, &export(&self.traces)?, &self.app.prices).map_err(refused)?;
+            NewSpans::convert(self.id.number(), &export(&self.traces)?, &self.app.prices).map_err(refused)?;
         for trace in &self.traces {
-            self.app.store.start_trace(NewTrace::try_from(trace.info(&self.id)?)?).await?;
+            self.app.store.start_trace(NewTrace::try_from(trace.info(self.id.as_str())?)?).await?;
         }
         self.app.store.log_spans(spans).await?;
         for trace in &self.traces {
@@ -148,7 +149,7 @@ impl Demo<'_> {
         let tags = json!({ "demo": "true", "mlflow.user": MADE_BY }).to_string();
         let new = CreateDataset {
             name: Some(evaluation.dataset.into()),
-            experiment_ids: vec![self.id.clone()],
+            experiment_ids: vec![self.id.to_string()],
             tags: Some(tags),
         };
         let made = self.app.store.create_dataset(NewEvaluationDataset::try_from(new)?).await?;
@@ -190,7 +191,7 @@ impl Demo<'_> {
         let run = self.start_run("Demo Issue Detection", kind).await?;
         let mut shown: Vec<&DemoTrace> = Vec::new();
         for issue in &content().issues {
-            let new = NewIssue::try_from(request::<CreateIssue>(issue.request(&self.id, &run))?)?;
+            let new = NewIssue::try_from(request::<CreateIssue>(issue.request(self.id.as_str(), &run))?)?;
             let made = self.app.store.create_issue(new).await?;
             for trace in issue.examples(&self.traces) {
                 self.assess(issue.reference(made.issue_id(), trace, &run)).await?;
@@ -234,7 +235,7 @@ impl Demo<'_> {
             let done = json!({ "queue_id": queue.queue_id(), "item_id": id, "status": status,
                 "completed_by": if index % 2 == 0 { first } else { second } });
             let done: SetReviewQueueItemStatus = request(done)?;
-            let queue = queue.queue_id().to_owned();
+            let queue = ReviewQueueId::from(queue.queue_id());
             self.app.store.set_review_queue_item_status(queue, NewStatus::try_from(done)?).await?;
         }
         for (reviewer, traces) in REVIEWERS.into_iter().zip(self.traces.chunks(5)) {
@@ -247,7 +248,7 @@ impl Demo<'_> {
     }
 
     async fn fill(&self, queue: &str, ids: &[String]) -> Result<()> {
-        self.app.store.add_items_to_review_queue(queue.to_owned(), ids.to_vec()).await?;
+        self.app.store.add_items_to_review_queue(ReviewQueueId::from(queue), ids.to_vec()).await?;
         Ok(())
     }
 }

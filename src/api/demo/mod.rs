@@ -14,6 +14,7 @@ use super::state::AppState;
 use crate::api::state::App;
 use crate::domain::demo::traces::{self, DemoTrace, Place};
 use crate::domain::demo::{EXPERIMENT, Feature, TIMES, content, runs, views};
+use crate::domain::ids::{ExperimentId, Tag};
 use crate::domain::time::now_ms;
 use crate::domain::{Error, ErrorCode, Result};
 use crate::proto::{Experiment, SearchIssues};
@@ -25,7 +26,7 @@ static TURN: Mutex<()> = Mutex::const_new(());
 /// What became of the demo.
 #[derive(Debug, Serialize)]
 pub struct Made {
-    experiment_id: String,
+    experiment_id: ExperimentId,
     features_generated: Vec<&'static str>,
     navigation_url: String,
     status: &'static str,
@@ -66,7 +67,7 @@ pub async fn delete_demo(app: App) -> Reply<Removed> {
     let mut features_deleted = Vec::new();
     if let Some(experiment) = find(&app).await? {
         let is_active = experiment.lifecycle_stage() == "active";
-        let demo = Demo::of(&app, &experiment);
+        let demo = Demo::of(&app, &experiment)?;
         for feature in Feature::ALL {
             if is_active && demo.has(feature).await? {
                 demo.remove(feature).await?;
@@ -120,7 +121,7 @@ fn request<T: DeserializeOwned>(json: Value) -> Result<T> {
 /// The demo in its experiment.
 struct Demo<'a> {
     app: &'a AppState,
-    id: String,
+    id: ExperimentId,
     tags: Vec<(String, String)>,
     traces: Vec<DemoTrace>,
 }
@@ -131,7 +132,7 @@ impl<'a> Demo<'a> {
         let experiment = match find(app).await? {
             Some(found) if found.lifecycle_stage() == "active" => found,
             Some(deleted) => {
-                app.store.restore_experiment(deleted.experiment_id().to_owned()).await?;
+                app.store.restore_experiment(ExperimentId::parse(deleted.experiment_id())?).await?;
                 deleted
             }
             None => {
@@ -139,20 +140,20 @@ impl<'a> Demo<'a> {
                 app.store.get_experiment_by_name(EXPERIMENT.into()).await?
             }
         };
-        Ok(Self::of(app, &experiment))
+        Self::of(app, &experiment)
     }
 
-    fn of(app: &'a AppState, experiment: &Experiment) -> Self {
-        let id = experiment.experiment_id().to_owned();
+    fn of(app: &'a AppState, experiment: &Experiment) -> Result<Self> {
+        let id = ExperimentId::parse(experiment.experiment_id())?;
         let tags: Vec<(String, String)> =
             experiment.tags.iter().map(|tag| (tag.key().to_owned(), tag.value().to_owned())).collect();
         let first = tags.iter().find(|(key, _)| key == TIMES[0]).and_then(|(_, value)| value.parse().ok());
         let place = Place {
-            experiment: id.parse().unwrap_or_default(),
+            experiment: id.number(),
             made_ms: experiment.creation_time(),
             until_ms: first.map_or_else(now_ms, Place::until),
         };
-        Self { app, id, tags, traces: traces::traces(&place) }
+        Ok(Self { app, id, tags, traces: traces::traces(&place) })
     }
 
     fn has_tag(&self, key: &str, value: Option<&str>) -> bool {
@@ -198,7 +199,7 @@ impl<'a> Demo<'a> {
     /// The ids of the issues that the demo made and nobody decided on.
     async fn issues(&self) -> Result<Vec<String>> {
         let search = SearchIssues {
-            experiment_id: Some(self.id.clone()),
+            experiment_id: Some(self.id.to_string()),
             filter_string: Some("status = 'pending'".into()),
             max_results: Some(1000),
             ..SearchIssues::default()
@@ -216,10 +217,11 @@ impl<'a> Demo<'a> {
 
     /// Replaces whatever exists of a feature.
     async fn put(&self, feature: Feature) -> Result<()> {
-        let (tag, edition) = feature.edition();
+        let (key, edition) = feature.edition();
         self.remove(feature).await?;
         self.make(feature).await?;
-        self.app.store.set_experiment_tag(self.id.clone(), tag, edition.into()).await
+        let tag = Tag { key, value: edition.into() };
+        self.app.store.set_experiment_tag(self.id.clone(), tag).await
     }
 }
 

@@ -4,11 +4,12 @@ use serde_json::json;
 
 use super::make::{QUEUE, REVIEWERS};
 use super::{Demo, or_none, request};
+use crate::domain::Result;
 use crate::domain::demo::runs::{self, EVALUATIONS};
 use crate::domain::demo::{Feature, content, views};
+use crate::domain::ids::{LabelSchemaId, ReviewQueueId};
 use crate::domain::issue::IssueUpdate;
 use crate::domain::trace::delete::Deletion;
-use crate::domain::{Result, validate};
 use crate::proto::UpdateIssue;
 
 impl Demo<'_> {
@@ -40,7 +41,7 @@ impl Demo<'_> {
 
     async fn remove_traces(&self) -> Result<()> {
         let ids = self.traces.iter().map(|trace| trace.id.clone()).collect();
-        let experiment_id = validate::experiment_id(&self.id)?;
+        let experiment_id = self.id.number();
         self.app.store.delete_traces(Deletion { experiment_id, ids, until_ms: None, most: None }).await?;
         Ok(())
     }
@@ -86,14 +87,14 @@ impl Demo<'_> {
         for name in [&[QUEUE], REVIEWERS.as_slice()].concat() {
             let queue = self.app.store.get_review_queue_by_name(self.id.clone(), name.into()).await;
             if let Some(queue) = or_none(queue)? {
-                self.app.store.delete_review_queue(queue.queue_id().to_owned()).await?;
+                self.app.store.delete_review_queue(ReviewQueueId::from(queue.queue_id())).await?;
             }
         }
         for question in &content().questions {
             let name = question.get("name").and_then(serde_json::Value::as_str).unwrap_or_default();
             let schema = self.app.store.get_label_schema_by_name(self.id.clone(), name.into()).await;
             if let Some(schema) = or_none(schema)? {
-                self.app.store.delete_label_schema(schema.schema_id().to_owned()).await?;
+                self.app.store.delete_label_schema(LabelSchemaId::from(schema.schema_id())).await?;
             }
         }
         Ok(())

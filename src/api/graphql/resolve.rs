@@ -24,6 +24,7 @@ use crate::api::metrics::SampleAnswer;
 use crate::api::reply;
 use crate::api::state::App;
 use crate::domain::dataset::searched_experiments;
+use crate::domain::ids::ExperimentId;
 use crate::domain::run::either_id;
 use crate::domain::validate::{MAX_SAMPLED_POINTS, step_range};
 use crate::domain::{Error, ErrorCode, Result};
@@ -59,7 +60,7 @@ impl Root {
             "test" => Ok(json!({ "output": input })),
             "mlflowGetExperiment" => {
                 let r: GetExperiment = read(input)?;
-                let experiment = store.get_experiment(r.experiment_id.unwrap_or_default()).await?;
+                let experiment = store.get_experiment(ExperimentId::parse(r.experiment_id())?).await?;
                 write(&get_experiment::Response { experiment: Some(experiment) })
             }
             "mlflowGetRun" => {
@@ -163,7 +164,7 @@ impl Around {
         let load = || async {
             let mut experiments = HashMap::new();
             for id in &self.experiment_ids {
-                let experiment = self.app.store.get_experiment(id.clone()).await?;
+                let experiment = self.app.store.get_experiment(ExperimentId::parse(id)?).await?;
                 experiments.insert(id.clone(), write(&experiment)?);
             }
             Ok::<_, Error>(experiments)

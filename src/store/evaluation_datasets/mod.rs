@@ -16,7 +16,6 @@ use diesel::upsert::excluded;
 use uuid::Uuid;
 
 use super::conn::Conn;
-use super::experiments::parse_id;
 use super::schema::{
     entity_associations, evaluation_dataset_records, evaluation_dataset_tags, evaluation_datasets,
     experiments,
@@ -25,6 +24,7 @@ use super::statement::{Bind, statement};
 use super::{Store, each};
 use crate::domain::evaluation_dataset::{NewEvaluationDataset, digest};
 use crate::domain::experiment::DEFAULT_WORKSPACE;
+use crate::domain::ids::ExperimentId;
 use crate::domain::time::now_ms;
 use crate::domain::{Error, ErrorCode, Result, python};
 use crate::proto::EvaluationDataset;
@@ -333,7 +333,7 @@ fn require_experiments(conn: &mut Conn, ids: &[String]) -> Result<()> {
     let missing = |id: &String| Error::not_found(format!("No Experiment with id={id}"));
     let mut numbers = Vec::with_capacity(ids.len());
     for id in ids {
-        numbers.push(parse_id(id).map_err(|_e| missing(id))?);
+        numbers.push(ExperimentId::parse(id).map_err(|_e| missing(id))?.number());
     }
     let mut known = Vec::with_capacity(ids.len());
     for chunk in numbers.chunks(ROWS_PER_STATEMENT) {

@@ -176,7 +176,7 @@ mod tests {
             let b = store.make_experiment(json!({"name": "B", "tags": team("Red")})).await;
             store.make_experiment(json!({"name": "c"})).await;
             let gone = store.make_experiment(json!({"name": "gone"})).await;
-            store.delete_experiment(gone).await.unwrap();
+            store.delete_experiment(gone.into()).await.unwrap();
             for (filter, view, want) in [
                 (String::new(), "ACTIVE_ONLY", "a B c"),
                 (String::new(), "DELETED_ONLY", "gone"),

@@ -100,7 +100,7 @@ fn models_of_an_endpoint_keep_the_order_of_the_request() {
         let found: Vec<&str> =
             made.model_mappings.iter().map(GatewayEndpointModelMapping::model_definition_id).collect();
         assert_eq!(found, order);
-        let experiment = store.get_experiment(made.experiment_id.clone().unwrap()).await.unwrap();
+        let experiment = store.get_experiment(made.experiment_id.clone().unwrap().into()).await.unwrap();
         assert_eq!(experiment.name(), "gateway/e");
         let error = make_endpoint(&store, "e", &order).await.unwrap_err();
         assert_eq!(error.code, ErrorCode::BadRequest);

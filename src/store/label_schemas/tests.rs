@@ -33,7 +33,7 @@ fn every_experiment_has_a_question() {
             assert_eq!((names, found.next_page_token()), (vec![("Feedback", true)], ""));
         }
         let id = list(&store, json!({ "experiment_id": e })).await.label_schemas[0].schema_id().to_owned();
-        let refused = store.delete_label_schema(id.clone()).await.unwrap_err();
+        let refused = store.delete_label_schema(id.clone().into()).await.unwrap_err();
         assert_eq!(refused.message, "The experiment's default question cannot be deleted.");
         assert!(update(&store, &id, json!({ "name": "x" })).await.is_err());
         let unknown = store.list_label_schemas(message(json!({ "experiment_id": "99" }))).await.unwrap_err();
@@ -59,18 +59,18 @@ fn questions_are_made_changed_and_deleted() {
             json!({ "name": "three", "enable_comment": true, "input": { "categorical": { "options": ["c"] } } }),
         );
         let changed = changed.await.unwrap();
-        assert_eq!(store.get_label_schema(id.clone()).await.unwrap(), changed);
+        assert_eq!(store.get_label_schema(id.clone().into()).await.unwrap(), changed);
         assert_eq!(
             (changed.name(), changed.enable_comment(), changed.r#type()),
             ("three", true, Type::Expectation)
         );
         let taken = update(&store, &id, json!({ "name": "two" })).await.unwrap_err();
         assert_eq!(taken.code, ErrorCode::ResourceAlreadyExists);
-        let by_name = store.get_label_schema_by_name(e.clone(), "three".into()).await.unwrap();
+        let by_name = store.get_label_schema_by_name(e.clone().into(), "three".into()).await.unwrap();
         assert_eq!(by_name.schema_id(), id);
-        store.delete_label_schema(id.clone()).await.unwrap();
-        store.delete_label_schema(id.clone()).await.unwrap();
-        assert!(store.get_label_schema(id).await.is_err());
+        store.delete_label_schema(id.clone().into()).await.unwrap();
+        store.delete_label_schema(id.clone().into()).await.unwrap();
+        assert!(store.get_label_schema(id.into()).await.is_err());
         let first = list(&store, json!({ "experiment_id": e, "max_results": 1 })).await;
         let token = first.next_page_token().to_owned();
         let last = list(&store, json!({ "experiment_id": e, "max_results": 1, "page_token": token })).await;

@@ -85,7 +85,7 @@ fn unknown_models_and_deleted_experiments_are_refused() {
             assert_eq!((error.code, error.message.as_str()), (ErrorCode::ResourceDoesNotExist, message));
         }
         let e = store.make_experiment(json!({"name": "e"})).await;
-        store.delete_experiment(e.clone()).await.unwrap();
+        store.delete_experiment(e.clone().into()).await.unwrap();
         let new: crate::proto::CreateLoggedModel =
             crate::store::testing::message(json!({"experiment_id": e}));
         let error = store.create_logged_model(NewLoggedModel::try_from(new).unwrap()).await.unwrap_err();
@@ -235,7 +235,7 @@ fn filters_find_what_they_say() {
         );
         assert_eq!(names(&store, json!({"experiment_ids": ["0"]})).await, "");
         // As in stock, a deleted experiment's models are still found.
-        store.delete_experiment(e.clone()).await.unwrap();
+        store.delete_experiment(e.clone().into()).await.unwrap();
         assert_eq!(names(&store, json!({"experiment_ids": [e]})).await, "delta gamma beta alpha");
     });
 }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use diesel::prelude::*;
 
 use super::{DEFAULT_PAGE, ROWS_PER_STATEMENT, get_row, lock};
+use crate::domain::ids::ReviewQueueId;
 use crate::domain::page::{offset_token, parse_offset_token};
 use crate::domain::review_queue::{NewStatus, parse_status, status_text};
 use crate::domain::time::now_ms;
@@ -27,7 +28,7 @@ impl Store {
     /// Upstream: `_add_items_to_review_queue`, `SqlAlchemyStore.add_items_to_review_queue`.
     pub async fn add_items_to_review_queue(
         &self,
-        id: String,
+        id: ReviewQueueId,
         item_ids: Vec<String>,
     ) -> Result<Vec<ReviewQueueItem>> {
         self.write(move |conn| {
@@ -44,12 +45,16 @@ impl Store {
     ///
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST` for an unknown queue.
-    pub async fn remove_items_from_review_queue(&self, id: String, item_ids: Vec<String>) -> Result<()> {
+    pub async fn remove_items_from_review_queue(
+        &self,
+        id: ReviewQueueId,
+        item_ids: Vec<String>,
+    ) -> Result<()> {
         self.write(move |conn| {
             get_row(conn, &id)?;
             for chunk in item_ids.chunks(ROWS_PER_STATEMENT) {
                 each!(conn, c => diesel::delete(review_queue_items::table)
-                    .filter(review_queue_items::queue_id.eq(&id))
+                    .filter(review_queue_items::queue_id.eq(id.as_str()))
                     .filter(review_queue_items::item_id.eq_any(chunk))
                     .execute(c))?;
             }
@@ -76,7 +81,11 @@ impl Store {
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST` for an unknown queue, or an item that is not in it. Upstream:
     /// `SqlAlchemyStore.set_review_queue_item_status`.
-    pub async fn set_review_queue_item_status(&self, id: String, new: NewStatus) -> Result<ReviewQueueItem> {
+    pub async fn set_review_queue_item_status(
+        &self,
+        id: ReviewQueueId,
+        new: NewStatus,
+    ) -> Result<ReviewQueueItem> {
         self.write(move |conn| set_status_in(conn, &id, &new)).await
     }
 }

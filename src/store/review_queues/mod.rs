@@ -20,6 +20,7 @@ use super::schema::{
 };
 use super::statement::{Bind, statement};
 use super::{Store, each};
+use crate::domain::ids::{ExperimentId, ReviewQueueId};
 use crate::domain::page::{offset_token, parse_offset_token};
 use crate::domain::review_queue::{
     NewReviewQueue, ReviewQueueChanges, ReviewQueueUpdate, name_key, normalize_user,
@@ -44,7 +45,7 @@ impl Store {
     /// question, `RESOURCE_ALREADY_EXISTS` for a name in use. Upstream: `SqlAlchemyStore.create_review_queue`.
     pub async fn create_review_queue(
         &self,
-        experiment_id: String,
+        experiment_id: ExperimentId,
         new: NewReviewQueue,
     ) -> Result<ReviewQueue> {
         self.write(move |conn| {
@@ -62,7 +63,7 @@ impl Store {
     /// queue has the name. Upstream: `SqlAlchemyStore.get_or_create_user_queue`.
     pub async fn get_or_create_user_queue(
         &self,
-        experiment_id: String,
+        experiment_id: ExperimentId,
         new: NewReviewQueue,
     ) -> Result<ReviewQueue> {
         self.write(move |conn| {
@@ -86,7 +87,7 @@ impl Store {
     ///
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST`.
-    pub async fn get_review_queue(&self, id: String) -> Result<ReviewQueue> {
+    pub async fn get_review_queue(&self, id: ReviewQueueId) -> Result<ReviewQueue> {
         self.read(move |conn| {
             let row = get_row(conn, &id)?;
             single(conn, row)
@@ -98,7 +99,11 @@ impl Store {
     ///
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST`, also for an experiment that is unknown or deleted.
-    pub async fn get_review_queue_by_name(&self, experiment_id: String, name: String) -> Result<ReviewQueue> {
+    pub async fn get_review_queue_by_name(
+        &self,
+        experiment_id: ExperimentId,
+        name: String,
+    ) -> Result<ReviewQueue> {
         self.read(move |conn| {
             let number = active_experiment_id(conn, &experiment_id)?;
             let missing = || {
@@ -127,7 +132,11 @@ impl Store {
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST`; `INVALID_PARAMETER_VALUE`, also for the questions of a queue with items;
     /// `RESOURCE_ALREADY_EXISTS` for a name in use. Upstream: `SqlAlchemyStore.update_review_queue`.
-    pub async fn update_review_queue(&self, id: String, update: ReviewQueueUpdate) -> Result<ReviewQueue> {
+    pub async fn update_review_queue(
+        &self,
+        id: ReviewQueueId,
+        update: ReviewQueueUpdate,
+    ) -> Result<ReviewQueue> {
         self.write(move |conn| {
             let mut row = lock(conn, &id)?;
             if row.queue_type == USER {
@@ -147,12 +156,12 @@ impl Store {
     }
 
     /// Deletes a queue with its items; that there is none is no error. One transaction.
-    pub async fn delete_review_queue(&self, id: String) -> Result<()> {
+    pub async fn delete_review_queue(&self, id: ReviewQueueId) -> Result<()> {
         self.write(move |conn| {
             macro_rules! delete_from {
                 ($($table:ident)+) => {
                     $(each!(conn, c => diesel::delete($table::table)
-                        .filter($table::queue_id.eq(&id))
+                        .filter($table::queue_id.eq(id.as_str()))
                         .execute(c))?;)+
                 };
             }
@@ -335,7 +344,7 @@ fn replace_schemas(conn: &mut Conn, row: &QueueRow, update: &ReviewQueueUpdate) 
 }
 
 fn list_in(conn: &mut Conn, r: &ListReviewQueues, offset: i64) -> Result<list_review_queues::Response> {
-    let number = active_experiment_id(conn, r.experiment_id())?;
+    let number = active_experiment_id(conn, &ExperimentId::parse(r.experiment_id())?)?;
     let limit = i64::from(r.max_results.unwrap_or(DEFAULT_PAGE));
     macro_rules! page {
         ($c:ident) => {{

@@ -49,16 +49,16 @@ fn queues_have_people_and_questions() {
         let want = format!("Label schema id(s) ['ls-0'] not found for experiment '{e}'.");
         assert_eq!(unknown.unwrap_err().message, want);
         let own = NewReviewQueue::of_user("Ann").unwrap();
-        let first = store.get_or_create_user_queue(e.clone(), own.clone()).await.unwrap();
-        let again = store.get_or_create_user_queue(e.clone(), own).await.unwrap();
+        let first = store.get_or_create_user_queue(e.clone().into(), own.clone()).await.unwrap();
+        let again = store.get_or_create_user_queue(e.clone().into(), own).await.unwrap();
         assert_eq!((first.created_by(), first.queue_id()), ("ann", again.queue_id()));
         assert_eq!(names(&store, json!({ "experiment_id": e })).await, "Mine ann");
         assert_eq!(names(&store, json!({ "experiment_id": e, "user": "BOB" })).await, "Mine");
         assert_eq!(names(&store, json!({ "experiment_id": e, "item_id": "tr-1" })).await, "");
         let squatting = NewReviewQueue::of_user("mine").unwrap();
-        let squatted = store.get_or_create_user_queue(e.clone(), squatting).await.unwrap_err();
+        let squatted = store.get_or_create_user_queue(e.clone().into(), squatting).await.unwrap_err();
         assert_eq!(squatted.code, ErrorCode::ResourceAlreadyExists);
-        let by_name = store.get_review_queue_by_name(e.clone(), "mINE".into()).await.unwrap();
+        let by_name = store.get_review_queue_by_name(e.clone().into(), "mINE".into()).await.unwrap();
         assert_eq!(by_name.queue_id(), made.queue_id());
         let fixed = update(&store, first.queue_id(), json!({ "name": "x" })).await.unwrap_err();
         assert!(fixed.message.starts_with("A user queue's name"), "{}", fixed.message);
@@ -89,7 +89,7 @@ fn items_wait_and_are_done() {
         let queue = create(&store, &e, json!({ "name": "q", "queue_type": "CUSTOM" })).await.unwrap();
         let id = queue.queue_id().to_owned();
         let add = |items: Vec<&str>| {
-            store.add_items_to_review_queue(id.clone(), items.into_iter().map(str::to_owned).collect())
+            store.add_items_to_review_queue(id.clone().into(), items.into_iter().map(str::to_owned).collect())
         };
         let missing = add(vec!["tr-1", "tr-2"]).await.unwrap_err();
         assert_eq!(
@@ -107,7 +107,7 @@ fn items_wait_and_are_done() {
         assert!(frozen.message.starts_with("A review queue's questions are locked"), "{}", frozen.message);
         let set = |json: Value| {
             let new = NewStatus::try_from(message::<SetReviewQueueItemStatus>(json)).unwrap();
-            store.set_review_queue_item_status(id.clone(), new)
+            store.set_review_queue_item_status(id.clone().into(), new)
         };
         let done =
             set(json!({ "item_id": "tr-1", "status": "COMPLETE", "completed_by": "Ann" })).await.unwrap();
@@ -124,7 +124,10 @@ fn items_wait_and_are_done() {
         assert_eq!((open.completed_by, open.completed_time_ms), (None, None));
         let unknown = set(json!({ "item_id": "tr-9", "status": "PENDING" })).await.unwrap_err();
         assert_eq!(unknown.message, format!("Item 'tr-9' is not attached to review queue '{id}'."));
-        store.remove_items_from_review_queue(id.clone(), vec!["tr-1".into(), "tr-9".into()]).await.unwrap();
+        store
+            .remove_items_from_review_queue(id.clone().into(), vec!["tr-1".into(), "tr-9".into()])
+            .await
+            .unwrap();
         assert!(listed("REVIEW_STATUS_UNSPECIFIED").await.unwrap().items.is_empty());
     });
 }

@@ -6,13 +6,14 @@ use diesel::prelude::*;
 
 use super::{RunRow, Store};
 use crate::domain::experiment::DEFAULT_WORKSPACE;
+use crate::domain::ids::ExperimentId;
 use crate::domain::run::{RUN_NAME_TAG, name_of_new_run};
 use crate::domain::{Error, ErrorCode, Result, artifact_uri};
 use crate::proto::{CreateRun, Run, RunData, RunInputs, RunStatus, RunTag};
 use crate::store::bulk::{self, PairRow};
 use crate::store::conn::Conn;
 use crate::store::each;
-use crate::store::experiments::{ACTIVE, experiment_not_found, not_active, parse_id};
+use crate::store::experiments::{ACTIVE, experiment_not_found, not_active};
 use crate::store::schema::experiments;
 
 /// A run that is asked for, with the id it will have, so that storing it twice makes one run.
@@ -32,7 +33,7 @@ impl NewRun {
         if request.experiment_id().is_empty() {
             return Err(Error::new(ErrorCode::BadRequest, "A run needs the id of its experiment."));
         }
-        let experiment_id = parse_id(request.experiment_id())?;
+        let experiment_id = ExperimentId::parse(request.experiment_id())?.number();
         Ok(Self { id: uuid::Uuid::new_v4().simple().to_string(), experiment_id, request })
     }
 

@@ -27,7 +27,10 @@ fn scorers_have_versions() {
         let third = register(&store, &e, "b", json!({ "v": 3 })).await;
         assert_eq!((third.version(), third.serialized_scorer()), (3, r#"{"v":3}"#));
         register(&store, &other, "c", json!({})).await;
-        assert_eq!(listed(&store.list_scorers(ScorersOf::Experiment(e.clone())).await.unwrap()), "a1 b3");
+        assert_eq!(
+            listed(&store.list_scorers(ScorersOf::Experiment(e.clone().into())).await.unwrap()),
+            "a1 b3"
+        );
         assert_eq!(listed(&store.list_scorers(ScorersOf::Everybody).await.unwrap()), "a1 b3 c1");
         let number: i32 = other.parse().unwrap();
         assert_eq!(
@@ -35,16 +38,19 @@ fn scorers_have_versions() {
             "c1"
         );
         assert!(store.list_scorers(ScorersOf::Experiments(vec![])).await.unwrap().is_empty());
-        assert_eq!(listed(&store.list_scorer_versions(e.clone(), "b".into()).await.unwrap()), "b1 b2 b3");
-        store.delete_scorer(e.clone(), "b".into(), Some(2)).await.unwrap();
-        assert_eq!(listed(&store.list_scorer_versions(e.clone(), "b".into()).await.unwrap()), "b1 b3");
-        assert_eq!(store.get_scorer(e.clone(), "b".into(), None).await.unwrap().scorer_version(), 3);
-        let message = store.get_scorer(e.clone(), "b".into(), Some(2)).await.unwrap_err().message;
+        assert_eq!(
+            listed(&store.list_scorer_versions(e.clone().into(), "b".into()).await.unwrap()),
+            "b1 b2 b3"
+        );
+        store.delete_scorer(e.clone().into(), "b".into(), Some(2)).await.unwrap();
+        assert_eq!(listed(&store.list_scorer_versions(e.clone().into(), "b".into()).await.unwrap()), "b1 b3");
+        assert_eq!(store.get_scorer(e.clone().into(), "b".into(), None).await.unwrap().scorer_version(), 3);
+        let message = store.get_scorer(e.clone().into(), "b".into(), Some(2)).await.unwrap_err().message;
         assert_eq!(message, format!("Scorer with name 'b' and version 2 not found for experiment {e}."));
-        store.delete_scorer(e.clone(), "b".into(), None).await.unwrap();
-        let message = store.delete_scorer(e.clone(), "b".into(), None).await.unwrap_err().message;
+        store.delete_scorer(e.clone().into(), "b".into(), None).await.unwrap();
+        let message = store.delete_scorer(e.clone().into(), "b".into(), None).await.unwrap_err().message;
         assert_eq!(message, format!("Scorer with name 'b' not found for experiment {e}."));
-        store.delete_experiment(other).await.unwrap();
+        store.delete_experiment(other.into()).await.unwrap();
         assert_eq!(listed(&store.list_scorers(ScorersOf::Everybody).await.unwrap()), "a1");
     });
 }
@@ -56,7 +62,7 @@ fn endpoints_are_stored_by_id_and_shown_by_name() {
         let judge = |model: &str| json!({ "instructions_judge_pydantic_data": { "model": model } });
         let body = judge("gateway:/ep").to_string();
         let new = NewScorer::new("j".into(), body, CustomScorers::Refused).unwrap();
-        let message = store.register_scorer(e.clone(), new).await.unwrap_err().message;
+        let message = store.register_scorer(e.clone().into(), new).await.unwrap_err().message;
         assert_eq!(message, "GatewayEndpoint not found (name='ep')");
         let sql = "INSERT INTO endpoints (endpoint_id, name, created_at, last_updated_at) VALUES ('e-1', 'ep', 1, 1)";
         store.write(move |conn| Ok(conn.batch_execute(sql)?)).await.unwrap();
@@ -70,14 +76,14 @@ fn endpoints_are_stored_by_id_and_shown_by_name() {
         assert_eq!(found.iter().map(OnlineScoringConfig::sample_rate).collect::<Vec<_>>(), [0.25]);
         let sql = "UPDATE endpoints SET name = 'renamed'";
         store.write(move |conn| Ok(conn.batch_execute(sql)?)).await.unwrap();
-        let read = store.get_scorer(e.clone(), "j".into(), None).await.unwrap();
+        let read = store.get_scorer(e.clone().into(), "j".into(), None).await.unwrap();
         assert_eq!(
             read.serialized_scorer(),
             r#"{"instructions_judge_pydantic_data": {"model": "gateway:/renamed"}}"#
         );
         store.write(move |conn| Ok(conn.batch_execute("DELETE FROM endpoints")?)).await.unwrap();
-        let read = store.get_scorer(e.clone(), "j".into(), None).await.unwrap();
+        let read = store.get_scorer(e.clone().into(), "j".into(), None).await.unwrap();
         assert_eq!(read.serialized_scorer(), r#"{"instructions_judge_pydantic_data": {"model": null}}"#);
-        store.delete_scorer(e, "j".into(), None).await.unwrap();
+        store.delete_scorer(e.into(), "j".into(), None).await.unwrap();
     });
 }
