@@ -16,6 +16,7 @@ use crate::api::extract::{Proto, Request, Schema};
 use crate::api::reply::{self, Reply};
 use crate::api::state::App;
 use crate::artifacts::{ArtifactPath, Entry, Folder, Upload};
+use crate::domain::ids::RunId;
 use crate::domain::run::either_id;
 use crate::domain::{Error, ErrorCode, Result};
 use crate::proto::{
@@ -82,7 +83,7 @@ pub async fn get_artifact(app: App, request: HttpRequest, query: Query<GetArtifa
     let path = ArtifactPath::parse(&path)?;
     // stock looks for a run of that name, too
     let run_id = run_id.filter(|id| !id.is_empty()).or(run_uuid).unwrap_or_else(|| "None".into());
-    let uri = app.store.get_run_artifact_uri(run_id).await?;
+    let uri = app.store.get_run_artifact_uri(RunId::from(run_id)).await?;
     downloads::send(&request, &app.artifacts.folder(&uri)?, &path, Sender::Page).await
 }
 
@@ -115,7 +116,7 @@ pub async fn upload_artifact(
     let first = if is_form(&request) { None } else { next_chunk(&mut body).await? };
     let first = first.ok_or_else(|| Error::invalid("Request must specify data."))?;
 
-    let uri = app.store.get_run_artifact_uri(run_uuid).await?;
+    let uri = app.store.get_run_artifact_uri(RunId::from(run_uuid)).await?;
     let mut upload = app.artifacts.folder(&uri)?.upload(&path).await?;
     receive(&mut upload, Some(first), &mut body, MAX_PAGE_UPLOAD_BYTES).await?;
     upload.finish().await?;

@@ -5,6 +5,7 @@ use crate::api::extract::{Proto, Request, Schema};
 use crate::api::reply::{self, Reply};
 use crate::api::state::App;
 use crate::domain::dataset::{NewInputs, searched_experiments};
+use crate::domain::ids::RunId;
 use crate::proto::{LogInputs, LogOutputs, SearchDatasets, log_inputs, log_outputs, search_datasets};
 
 impl Request for LogInputs {
@@ -27,7 +28,7 @@ pub async fn log_inputs(app: App, Proto(r): Proto<LogInputs>) -> Reply<log_input
 
 /// `POST runs/outputs`. Upstream: `_log_outputs`.
 pub async fn log_outputs(app: App, Proto(r): Proto<LogOutputs>) -> Reply<log_outputs::Response> {
-    app.store.log_outputs(r.run_id.unwrap_or_default(), r.models).await?;
+    app.store.log_outputs(RunId::from(r.run_id), r.models).await?;
     reply::empty()
 }
 

@@ -14,6 +14,7 @@ use crate::api::reply::{self, Reply};
 use crate::api::state::App;
 use crate::artifacts::{ArtifactPath, Folder, Part};
 use crate::domain::artifact_uri::UriParts;
+use crate::domain::ids::RunId;
 use crate::domain::{Error, ErrorCode, Result};
 use crate::proto::{
     AbortMultipartUpload, CompleteMultipartUpload, CreateMultipartUpload, CreatePresignedDownloadUrl,
@@ -152,7 +153,7 @@ pub async fn create_presigned_download_url(
         Some(seconds) => time_to_live(seconds)?,
         None => app.config.presigned_download_ttl,
     };
-    let uri = app.store.get_run_artifact_uri(r.run_id.unwrap_or_default()).await?;
+    let uri = app.store.get_run_artifact_uri(RunId::from(r.run_id)).await?;
     refuse_proxied(&uri, "download", "This endpoint requires a run with", "for runs with")?;
     let folder = app.artifacts.folder(&uri)?;
     require(folder.direct().downloads, "Presigned download")?;
@@ -173,7 +174,7 @@ pub async fn create_presigned_upload_url(
 ) -> Reply<create_presigned_upload_url::Response> {
     let given = |id: Option<String>| id.filter(|id| !id.is_empty());
     let owner = match (given(r.run_id), given(r.model_id)) {
-        (Some(run_id), None) => Owner::Run(run_id),
+        (Some(run_id), None) => Owner::Run(RunId::from(run_id)),
         (None, Some(model_id)) => Owner::Model(model_id),
         _ => return Err(Error::invalid("Exactly one of run_id and model_id must be provided.")),
     };
@@ -194,7 +195,7 @@ pub async fn create_presigned_upload_url(
 }
 
 enum Owner {
-    Run(String),
+    Run(RunId),
     Model(String),
 }
 

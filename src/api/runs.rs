@@ -5,6 +5,7 @@ use crate::api::extract::{Proto, Request, Schema, wrong_type};
 use crate::api::reply::{self, Reply};
 use crate::api::state::App;
 use crate::domain::Result;
+use crate::domain::ids::RunId;
 use crate::domain::run::{NewBatch, either_id};
 use crate::domain::validate::{
     MAX_METRICS_PER_BATCH, MAX_PARAMS_TAGS_PER_BATCH, MAX_SEARCH_RESULTS, batch_limit,
@@ -126,19 +127,19 @@ pub async fn update_run(app: App, Proto(r): Proto<UpdateRun>) -> Reply<update_ru
 
 /// `POST runs/delete`. Upstream: `_delete_run`.
 pub async fn delete_run(app: App, Proto(r): Proto<DeleteRun>) -> Reply<delete_run::Response> {
-    app.store.delete_run(r.run_id.unwrap_or_default()).await?;
+    app.store.delete_run(RunId::from(r.run_id)).await?;
     reply::empty()
 }
 
 /// `POST runs/restore`. Upstream: `_restore_run`.
 pub async fn restore_run(app: App, Proto(r): Proto<RestoreRun>) -> Reply<restore_run::Response> {
-    app.store.restore_run(r.run_id.unwrap_or_default()).await?;
+    app.store.restore_run(RunId::from(r.run_id)).await?;
     reply::empty()
 }
 
 /// `POST runs/delete-tag`. Upstream: `_delete_tag`.
 pub async fn delete_tag(app: App, Proto(r): Proto<DeleteTag>) -> Reply<delete_tag::Response> {
-    app.store.delete_tag(r.run_id.unwrap_or_default(), r.key.unwrap_or_default()).await?;
+    app.store.delete_tag(RunId::from(r.run_id), r.key.unwrap_or_default()).await?;
     reply::empty()
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use super::ids::RunId;
 use super::validate::{self, length};
 use super::{Error, Result};
 use crate::proto::{Dataset, DatasetInput, InputTag, LogInputs, ModelInput, SearchDatasets};
@@ -31,7 +32,7 @@ pub const CONTEXT_TAG: &str = "mlflow.data.context";
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewInputs {
     /// The run.
-    pub run_id: String,
+    pub run_id: RunId,
     /// The datasets, of each name and digest the first.
     pub datasets: Vec<NewDatasetInput>,
     /// The ids of logged models.
@@ -52,7 +53,7 @@ impl TryFrom<LogInputs> for NewInputs {
 
     /// Upstream: `SqlAlchemyStore.log_inputs`, `_validate_dataset_inputs`.
     fn try_from(r: LogInputs) -> Result<Self> {
-        let run_id = r.run_id.unwrap_or_default();
+        let run_id = RunId::from(r.run_id);
         validate::run_id(&run_id)?;
         let datasets = r.datasets.into_iter().map(NewDatasetInput::try_from).collect::<Result<_>>()?;
         let models =

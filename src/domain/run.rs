@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use rand::seq::IndexedRandom as _;
 
 use super::distinct::one_of_each;
+use super::ids::RunId;
 use super::validate::{self, LongValues};
 use super::{Error, Result, python};
 use crate::proto::{LogBatch, LogMetric, LogParam, Metric, Param, RunTag, SetTag};
@@ -53,7 +54,7 @@ pub enum ParamsFrom {
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewBatch {
     /// The run.
-    pub run_id: String,
+    pub run_id: RunId,
     /// Metrics, in the order of the request.
     pub metrics: Vec<NewMetric>,
     /// Params with distinct keys.
@@ -65,7 +66,7 @@ pub struct NewBatch {
 }
 
 impl NewBatch {
-    fn empty(run_id: String) -> Self {
+    fn empty(run_id: RunId) -> Self {
         Self { run_id, metrics: vec![], params: vec![], params_from: ParamsFrom::LogBatch, tags: vec![] }
     }
 
@@ -102,7 +103,7 @@ impl NewBatch {
     /// Validates a `log-batch` request. Upstream: `_log_batch`, `SqlAlchemyStore.log_batch`.
     pub fn from_batch(r: LogBatch, long: LongValues) -> Result<Self> {
         r.metrics.iter().try_for_each(require_whole_dataset)?;
-        let run_id = r.run_id.unwrap_or_default();
+        let run_id = RunId::from(r.run_id);
         validate::run_id(&run_id)?;
         let (metrics, params, tags) = (r.metrics.len(), r.params.len(), r.tags.len());
         let batch = Self {
@@ -123,8 +124,8 @@ impl NewBatch {
 }
 
 /// Returns the run id of a request that may name it in the old way only.
-pub fn either_id(run_id: Option<String>, run_uuid: Option<String>) -> String {
-    run_id.filter(|id| !id.is_empty()).or(run_uuid).unwrap_or_default()
+pub fn either_id(run_id: Option<String>, run_uuid: Option<String>) -> RunId {
+    run_id.filter(|id| !id.is_empty()).or(run_uuid).into()
 }
 
 fn each_indexed<T, U>(name: &str, items: Vec<T>, mut f: impl FnMut(T, &str) -> Result<U>) -> Result<Vec<U>> {

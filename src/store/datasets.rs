@@ -16,6 +16,7 @@ use super::schema::{datasets, input_tags, inputs};
 use super::statement::{Bind, json_list, statement};
 use super::{Store, each};
 use crate::domain::dataset::{CONTEXT_TAG, MAX_SUMMARIES, NewDatasetInput, NewInputs};
+use crate::domain::ids::RunId;
 use crate::domain::{Error, ErrorCode, Result};
 use crate::proto::{
     Dataset, DatasetInput, DatasetSummary, InputTag, ModelInput, ModelOutput, RunInputs, RunOutputs,
@@ -48,7 +49,7 @@ impl Store {
     /// # Errors
     /// As for a run that is unknown or deleted; `BAD_REQUEST` for a model that is logged already.
     /// Upstream: `SqlAlchemyStore.log_outputs`.
-    pub async fn log_outputs(&self, run_id: String, models: Vec<ModelOutput>) -> Result<()> {
+    pub async fn log_outputs(&self, run_id: RunId, models: Vec<ModelOutput>) -> Result<()> {
         self.write(move |conn| {
             require_active_run(&get_row(conn, &run_id)?)?;
             let edges: Vec<Edge<'_>> =

@@ -145,7 +145,7 @@ impl Logged for NewBatch {
     }
 
     fn subjects(&self) -> Vec<&str> {
-        vec![&self.run_id]
+        vec![self.run_id.as_str()]
     }
 
     fn write(session: &mut Session, all: &[&Self]) -> Result<Vec<Verdict>> {

@@ -10,7 +10,7 @@ use crate::domain::demo::{EXPERIMENT, Feature, MADE_BY, TIMES, content, prompt_n
 use crate::domain::evaluation_dataset::NewEvaluationDataset;
 use crate::domain::evaluation_dataset::records::parse_records;
 use crate::domain::experiment::NewExperiment;
-use crate::domain::ids::{ReviewQueueId, Tag};
+use crate::domain::ids::{ReviewQueueId, RunId, Tag};
 use crate::domain::issue::NewIssue;
 use crate::domain::label_schema::NewLabelSchema;
 use crate::domain::registry::{NewModelVersion, NewRegisteredModel};
@@ -173,7 +173,7 @@ impl Demo<'_> {
         let ids = traces.iter().map(|trace| trace.id.clone()).collect();
         self.app.store.link_traces_to_run(ids, run.to_owned()).await?;
         let end = json!({ "run_id": run, "status": "FINISHED", "end_time": now_ms() });
-        self.app.store.update_run(run.to_owned(), request(end)?).await?;
+        self.app.store.update_run(RunId::from(run), request(end)?).await?;
         Ok(())
     }
 

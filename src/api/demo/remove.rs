@@ -7,7 +7,7 @@ use super::{Demo, or_none, request};
 use crate::domain::Result;
 use crate::domain::demo::runs::{self, EVALUATIONS};
 use crate::domain::demo::{Feature, content, views};
-use crate::domain::ids::{LabelSchemaId, ReviewQueueId};
+use crate::domain::ids::{LabelSchemaId, ReviewQueueId, RunId};
 use crate::domain::issue::IssueUpdate;
 use crate::domain::trace::delete::Deletion;
 use crate::proto::UpdateIssue;
@@ -48,7 +48,7 @@ impl Demo<'_> {
 
     async fn remove_runs(&self, filter: &str) -> Result<()> {
         for run in self.runs(filter).await? {
-            self.app.store.delete_run(run).await?;
+            self.app.store.delete_run(RunId::from(run)).await?;
         }
         Ok(())
     }

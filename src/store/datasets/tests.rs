@@ -19,7 +19,7 @@ fn dataset(name: &str, tags: &[(&str, &str)]) -> Value {
 
 /// Writes inputs as `name[key=value,…] … | model …`.
 async fn inputs_of(store: &Store, run_id: &str) -> String {
-    let inputs = store.get_run(run_id.to_owned()).await.unwrap().inputs.unwrap();
+    let inputs = store.get_run(run_id.into()).await.unwrap().inputs.unwrap();
     let tag = |t: &InputTag| format!("{}={}", t.key(), t.value());
     let dataset = |i: &DatasetInput| {
         let tags: Vec<String> = i.tags.iter().map(tag).collect();
@@ -31,7 +31,7 @@ async fn inputs_of(store: &Store, run_id: &str) -> String {
 }
 
 async fn outputs_of(store: &Store, run_id: &str) -> Vec<(String, i64)> {
-    let outputs = store.get_run(run_id.to_owned()).await.unwrap().outputs.unwrap();
+    let outputs = store.get_run(run_id.into()).await.unwrap().outputs.unwrap();
     outputs.model_outputs.iter().map(|o| (o.model_id().to_owned(), o.step())).collect()
 }
 
@@ -64,9 +64,11 @@ fn models_are_inputs_and_outputs() {
         }
         assert_eq!(inputs_of(&store, &run).await, " | m-a m-b");
         let output = |id: &str, step| ModelOutput { model_id: Some(id.into()), step: Some(step) };
-        store.log_outputs(run.clone(), vec![output("m-2", 5), output("m-1", -6)]).await.unwrap();
-        let error =
-            store.log_outputs(run.clone(), vec![output("m-3", 0), output("m-2", 7)]).await.unwrap_err();
+        store.log_outputs(run.clone().into(), vec![output("m-2", 5), output("m-1", -6)]).await.unwrap();
+        let error = store
+            .log_outputs(run.clone().into(), vec![output("m-3", 0), output("m-2", 7)])
+            .await
+            .unwrap_err();
         assert_eq!(error.code, ErrorCode::BadRequest);
         // Nothing of the refused request is there.
         assert_eq!(outputs_of(&store, &run).await, [("m-1".to_owned(), -6), ("m-2".to_owned(), 5)]);
@@ -87,7 +89,7 @@ fn a_refused_request_leaves_nothing_behind() {
         assert_eq!(error.code, ErrorCode::BadRequest);
         assert_eq!(inputs_of(&store, &run).await, " | ");
         assert_eq!(store.search_datasets(vec![e.parse().unwrap()]).await.unwrap(), []);
-        store.delete_run(run.clone()).await.unwrap();
+        store.delete_run(run.clone().into()).await.unwrap();
         let error = log(&store, json!({"run_id": run, "datasets": [dataset("a", &[])]})).await.unwrap_err();
         assert!(
             error.message.ends_with("must be in the 'active' state. Current state is deleted."),

@@ -351,10 +351,10 @@ fn models_recorded_at_once_all_get_into_the_list() {
         for result in join_all((0..16).map(record)).await {
             result.unwrap();
         }
-        let data = store.get_run(run.clone()).await.unwrap().data.unwrap();
+        let data = store.get_run(run.clone().into()).await.unwrap().data.unwrap();
         let list = data.tags.iter().find(|t| t.key() == HISTORY_TAG).unwrap().value();
         assert_eq!(serde_json::from_str::<Vec<Value>>(list).unwrap().len(), 16);
-        store.delete_run(run.clone()).await.unwrap();
+        store.delete_run(run.clone().into()).await.unwrap();
         assert_eq!(record(0).await.unwrap_err().code, ErrorCode::InvalidParameterValue);
     });
 }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::{run_not_active, run_not_found};
 use crate::domain::distinct::one_of_each;
+use crate::domain::ids::RunId;
 use crate::domain::run::{NewBatch, NewMetric, ParamsFrom, RUN_NAME_TAG};
 use crate::domain::{Error, ErrorCode, Result, python};
 use crate::store::bulk::{self, MetricRow, PairRow};
@@ -49,7 +50,7 @@ pub(in crate::store) fn log_batches(conn: &mut Conn, batches: &[&NewBatch]) -> R
     let targets = load_targets(conn, &distinct_runs(batches))?;
     let mut verdicts: Vec<Verdict> = batches
         .iter()
-        .map(|b| check_stage(&b.run_id, targets.get(&b.run_id).map(|t| t.stage.as_str())))
+        .map(|b| check_stage(&b.run_id, targets.get(b.run_id.as_str()).map(|t| t.stage.as_str())))
         .collect();
     check_models(conn, batches, &mut verdicts)?;
     let new_params = check_params(conn, batches, &mut verdicts)?;
@@ -244,7 +245,7 @@ fn log_model_metrics(
 ) -> Result<()> {
     use logged_model_metrics::dsl;
     for batch in batches {
-        let experiment_id = targets.get(&batch.run_id).map(|t| t.experiment_id);
+        let experiment_id = targets.get(batch.run_id.as_str()).map(|t| t.experiment_id);
         let rows: Vec<_> = batch
             .metrics
             .iter()
@@ -257,7 +258,7 @@ fn log_model_metrics(
                     dsl::metric_step.eq(m.step),
                     dsl::metric_value.eq(m.value),
                     dsl::experiment_id.eq(experiment_id.unwrap_or_default()),
-                    dsl::run_id.eq(&batch.run_id),
+                    dsl::run_id.eq(batch.run_id.as_str()),
                     dsl::dataset_name.eq(&model.dataset_name),
                     dsl::dataset_digest.eq(&model.dataset_digest),
                 ))
@@ -289,7 +290,7 @@ fn set_tags(conn: &mut Conn, batches: &[&NewBatch]) -> Result<()> {
 }
 
 /// Gives a run a name, and writes it to the tag that carries it.
-pub(super) fn rename_run(conn: &mut Conn, run_id: &str, name: &str) -> Result<()> {
+pub(super) fn rename_run(conn: &mut Conn, run_id: &RunId, name: &str) -> Result<()> {
     set_name(conn, run_id, name)?;
     bulk::upsert_tags(conn, vec![PairRow { run: run_id, key: RUN_NAME_TAG, value: name }])?;
     Ok(())

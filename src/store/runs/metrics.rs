@@ -13,6 +13,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Double, Text};
 
 use crate::domain::Result;
+use crate::domain::ids::RunId;
 use crate::domain::page::offset_token;
 use crate::store::Store;
 use crate::store::conn::Conn;
@@ -86,7 +87,7 @@ impl Store {
     /// Upstream: `SqlAlchemyStore.get_metric_history`.
     pub async fn get_metric_history(
         &self,
-        run_id: String,
+        run_id: RunId,
         key: String,
         limit: Option<usize>,
         offset: usize,
@@ -109,7 +110,7 @@ impl Store {
         Ok(HistoryPage::new(points, Some(next)))
     }
 
-    async fn history(&self, run_id: String, key: String, limit: usize, offset: usize) -> Result<Vec<Point>> {
+    async fn history(&self, run_id: RunId, key: String, limit: usize, offset: usize) -> Result<Vec<Point>> {
         self.scan(move |conn| conn.with_ordered_scans(|conn| history(conn, &run_id, &key, limit, offset)))
             .await
     }

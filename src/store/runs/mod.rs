@@ -15,6 +15,7 @@ use super::conn::Conn;
 use super::experiments::{ACTIVE, DELETED};
 use super::schema::{assessments, runs, tags};
 use super::{Store, each};
+use crate::domain::ids::RunId;
 use crate::domain::time::now_ms;
 use crate::domain::{Error, Result};
 use crate::proto::{Run, RunInfo, RunStatus, UpdateRun};
@@ -24,7 +25,7 @@ impl Store {
     ///
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST`.
-    pub async fn get_run(&self, id: String) -> Result<Run> {
+    pub async fn get_run(&self, id: RunId) -> Result<Run> {
         self.read(move |conn| data::get_whole(conn, &id)).await
     }
 
@@ -32,7 +33,7 @@ impl Store {
     ///
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST`.
-    pub async fn get_run_artifact_uri(&self, id: String) -> Result<String> {
+    pub async fn get_run_artifact_uri(&self, id: RunId) -> Result<String> {
         self.read(move |conn| Ok(get_row(conn, &id)?.artifact_uri.unwrap_or_default())).await
     }
 
@@ -41,7 +42,7 @@ impl Store {
     ///
     /// # Errors
     /// As `require_active_run`. Upstream: `SqlAlchemyStore.update_run_info`.
-    pub async fn update_run(&self, id: String, update: UpdateRun) -> Result<RunInfo> {
+    pub async fn update_run(&self, id: RunId, update: UpdateRun) -> Result<RunInfo> {
         self.write(move |conn| update_run_in(conn, &id, &update)).await
     }
 
@@ -49,7 +50,7 @@ impl Store {
     ///
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST`.
-    pub async fn delete_run(&self, id: String) -> Result<()> {
+    pub async fn delete_run(&self, id: RunId) -> Result<()> {
         self.write(move |conn| {
             get_row(conn, &id)?;
             set_stage_of_run(conn, &id, DELETED)
@@ -61,7 +62,7 @@ impl Store {
     ///
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST`.
-    pub async fn restore_run(&self, id: String) -> Result<()> {
+    pub async fn restore_run(&self, id: RunId) -> Result<()> {
         self.write(move |conn| {
             get_row(conn, &id)?;
             set_stage_of_run(conn, &id, ACTIVE)
@@ -73,10 +74,11 @@ impl Store {
     ///
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST` when the run or the tag is not there.
-    pub async fn delete_tag(&self, id: String, key: String) -> Result<()> {
+    pub async fn delete_tag(&self, id: RunId, key: String) -> Result<()> {
         self.write(move |conn| {
             require_active_run(&get_row(conn, &id)?)?;
-            let deleted = each!(conn, c => diesel::delete(tags::table.find((&key, &id))).execute(c))?;
+            let deleted =
+                each!(conn, c => diesel::delete(tags::table.find((key.as_str(), id.as_str()))).execute(c))?;
             if deleted == 0 {
                 return Err(Error::not_found(format!("No tag with name: {key} in run with id {id}")));
             }
@@ -165,14 +167,14 @@ fn metadata() -> AssumeNotNull<assessments::assessment_metadata> {
     assessments::assessment_metadata.assume_not_null()
 }
 
-fn update_run_in(conn: &mut Conn, id: &str, update: &UpdateRun) -> Result<RunInfo> {
+fn update_run_in(conn: &mut Conn, id: &RunId, update: &UpdateRun) -> Result<RunInfo> {
     let mut row = get_row(conn, id)?;
     require_active_run(&row)?;
     if update.status.is_some() {
         row.status = Some(update.status().as_str_name().to_owned());
     }
     row.end_time = update.end_time.or(row.end_time);
-    each!(conn, c => diesel::update(runs::table.find(id))
+    each!(conn, c => diesel::update(runs::table.find(id.as_str()))
         .set((runs::status.eq(&row.status), runs::end_time.eq(row.end_time)))
         .execute(c))?;
     if let Some(name) = update.run_name.as_deref().filter(|n| !n.is_empty()) {

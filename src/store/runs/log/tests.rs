@@ -51,7 +51,7 @@ fn each_request_of_a_group_succeeds_or_fails_alone() {
     on_each_database(|store| async move {
         make_default_experiment(&store).await;
         let (good, deleted) = (make_run(&store).await, make_run(&store).await);
-        store.delete_run(deleted.clone()).await.unwrap();
+        store.delete_run(deleted.clone().into()).await.unwrap();
         store.log(batch(&good, json!({"params": [{"key": "p", "value": "1"}]}))).await.unwrap();
         let requests = vec![
             metric(&good, "m", 1.0, 1, 1),
@@ -107,7 +107,7 @@ fn many_clients_lose_nothing() {
         for (i, run) in runs.iter().enumerate() {
             let mut points = 0;
             for key in ["k0", "k1", "k2", "k3"] {
-                let page = store.get_metric_history(run.clone(), key.into(), None, 0).await.unwrap();
+                let page = store.get_metric_history(run.clone().into(), key.into(), None, 0).await.unwrap();
                 points += page.points.len();
             }
             assert_eq!(points, 200, "run {i}");
@@ -141,7 +141,7 @@ fn the_latest_metric_is_the_largest_by_step_time_and_value() {
                 .map(|(step, time, value)| json!({"key": "m", "value": value, "timestamp": time, "step": step}))
                 .collect();
             store.log(batch(&run, json!({ "metrics": metrics }))).await.unwrap();
-            let data = store.get_run(run.clone()).await.unwrap().data.unwrap();
+            let data = store.get_run(run.clone().into()).await.unwrap().data.unwrap();
             let m = &data.metrics[0];
             assert_eq!((m.step(), m.timestamp(), m.value()), largest, "round {round}");
         }
@@ -158,7 +158,7 @@ fn logging_the_same_again_changes_nothing() {
         for _ in 0..3 {
             store.log(batch(&run, log.clone())).await.unwrap();
         }
-        let page = store.get_metric_history(run.clone(), "m".into(), None, 0).await.unwrap();
+        let page = store.get_metric_history(run.clone().into(), "m".into(), None, 0).await.unwrap();
         assert_eq!(page.points.len(), 1);
         assert_eq!(shown(&store, &run).await, [vec!["m=NaN@0"], vec!["p=1"], vec!["t=1"]]);
     });
@@ -174,7 +174,7 @@ fn a_tag_with_the_name_renames_the_run() {
                 .log(batch(&run, json!({"tags": [{"key": "mlflow.runName", "value": value}]})))
                 .await
                 .unwrap();
-            let stored = store.get_run(run.clone()).await.unwrap();
+            let stored = store.get_run(run.clone().into()).await.unwrap();
             assert_eq!(stored.info.unwrap().run_name(), want);
             assert_eq!(stored.data.unwrap().tags[0].value(), want);
         }
@@ -232,7 +232,7 @@ fn sqlite_shows_what_was_logged_in_the_order_of_logging() {
         for logged in join_all([store.log(first), store.log(second)]).await {
             logged.unwrap();
         }
-        let data = store.get_run(run).await.unwrap().data.unwrap();
+        let data = store.get_run(run.into()).await.unwrap().data.unwrap();
         let keys: Vec<&str> = data.params.iter().map(Param::key).collect();
         assert_eq!(keys, ["z", "a", "m", "k", "c"]);
         let keys: Vec<&str> = data.metrics.iter().map(Metric::key).collect();

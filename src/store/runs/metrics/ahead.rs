@@ -9,6 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::{HistoryPage, Point};
+use crate::domain::ids::RunId;
 
 /// Points that are kept in all, of 32 bytes each.
 const CAPACITY: usize = 200_000;
@@ -33,7 +34,7 @@ pub(in crate::store) struct Ahead {
 
 #[derive(Debug)]
 struct Entry {
-    run_id: String,
+    run_id: RunId,
     key: String,
     /// The place in the history of the first of `points`.
     offset: usize,
@@ -45,7 +46,7 @@ struct Entry {
 
 impl Entry {
     fn is_of(&self, run_id: &str, key: &str) -> bool {
-        self.run_id == run_id && self.key == key
+        self.run_id.as_str() == run_id && self.key == key
     }
 
     /// Returns the page if all of it is here.
@@ -87,7 +88,7 @@ impl Ahead {
     }
 
     /// Keeps the points that begin at `offset`, unless they are few or others took the room.
-    pub(super) fn keep(&self, run_id: String, key: String, offset: usize, points: Vec<Point>, is_rest: bool) {
+    pub(super) fn keep(&self, run_id: RunId, key: String, offset: usize, points: Vec<Point>, is_rest: bool) {
         let now = Instant::now();
         let mut entries = self.fresh(now);
         entries.retain(|entry| !entry.is_of(&run_id, &key));
@@ -117,7 +118,7 @@ mod tests {
     }
 
     fn keep(ahead: &Ahead, run_id: &str, count: usize, is_rest: bool) {
-        ahead.keep(run_id.to_owned(), "m".to_owned(), 100, points(count), is_rest);
+        ahead.keep(run_id.into(), "m".to_owned(), 100, points(count), is_rest);
     }
 
     fn steps(page: Option<HistoryPage>) -> Option<(i64, i64, bool)> {

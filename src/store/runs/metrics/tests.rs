@@ -137,14 +137,15 @@ fn pages_add_up_to_the_history() {
     on_each_database(|store| async move {
         let course = course(|i| i);
         let run = log(&store, &course).await;
-        let whole = store.get_metric_history(run.clone(), "m".into(), None, 0).await.unwrap();
+        let whole = store.get_metric_history(run.clone().into(), "m".into(), None, 0).await.unwrap();
         let mut want = course;
         want.sort_by_key(|row| (row.1, sort_key(row)));
         assert_eq!(rows(&whole.points), want);
         assert_eq!(whole.next_page_token, None);
         let (mut pages, mut offset) = (Vec::new(), 0);
         loop {
-            let page = store.get_metric_history(run.clone(), "m".into(), Some(100), offset).await.unwrap();
+            let page =
+                store.get_metric_history(run.clone().into(), "m".into(), Some(100), offset).await.unwrap();
             pages.extend(page.points);
             let Some(token) = page.next_page_token else { break };
             offset = offset_of(&token);
@@ -163,7 +164,7 @@ fn later_pages_of_a_long_history_were_read_with_the_first() {
         let course: Vec<Row> = (0..16_000).map(|i| (i, i, Some(0.5))).collect();
         let (run, other) = (log(&store, &course).await, log(&store, &course).await);
         let page = |run: &str, limit, offset| {
-            store.get_metric_history(run.to_owned(), "m".to_owned(), Some(limit), offset)
+            store.get_metric_history(run.into(), "m".to_owned(), Some(limit), offset)
         };
         let first = page(&run, 10_000, 0).await.unwrap();
         assert_eq!(rows(&first.points), course[..10_000]);

@@ -106,7 +106,7 @@ fn listings_of_several_experiments_are_in_order() {
             let create = json!({"experiment_id": ids[number * number % 70], "start_time": start});
             let run = store.make_run(create, json!({})).await;
             if number % 5 == 0 {
-                store.delete_run(run.clone()).await.unwrap();
+                store.delete_run(run.clone().into()).await.unwrap();
             }
             made.push((std::cmp::Reverse(start), run, number % 5 == 0));
         }
@@ -130,7 +130,7 @@ fn listings_of_several_experiments_are_in_order() {
                 }
                 let mut want = Vec::new();
                 for (_, run, is_deleted) in &made {
-                    let info = store.get_run(run.clone()).await.unwrap().info.unwrap();
+                    let info = store.get_run(run.clone().into()).await.unwrap().info.unwrap();
                     if shows[usize::from(*is_deleted)]
                         && experiments.iter().any(|id| id == info.experiment_id())
                     {
@@ -172,7 +172,7 @@ async fn seeded(store: &Store) -> String {
     };
     store.make_inputs(&a, json!([dataset("d1", "train"), dataset("d2", "eval")])).await;
     store.make_inputs(&b, json!([dataset("d1", "eval")])).await;
-    store.update_run(b, message(json!({"status": "FINISHED", "end_time": 45}))).await.unwrap();
+    store.update_run(b.into(), message(json!({"status": "FINISHED", "end_time": 45}))).await.unwrap();
     id
 }
 
@@ -265,7 +265,7 @@ fn views_show_active_deleted_or_all_runs() {
     on_each_database(|store| async move {
         let id = seeded(&store).await;
         let a = find(&store, json!({"experiment_ids": [id], "filter": "run_name = 'a'"})).await;
-        store.delete_run(a.runs[0].info.as_ref().unwrap().run_id().to_owned()).await.unwrap();
+        store.delete_run(a.runs[0].info.as_ref().unwrap().run_id().into()).await.unwrap();
         for (view, want) in
             [(Value::Null, 4), ("ACTIVE_ONLY".into(), 4), ("DELETED_ONLY".into(), 1), ("ALL".into(), 5)]
         {
