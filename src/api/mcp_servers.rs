@@ -14,6 +14,7 @@ use super::body::Document;
 use super::state::App;
 use super::{fallback, reply};
 use crate::config::TargetRules;
+use crate::domain::ids::{McpAlias, McpEndpointId, McpServerName, McpVersion, Tag};
 use crate::domain::mcp::payload::{self, Body, Checked, Icon, strip_sources, strip_tool_sources};
 use crate::domain::mcp::semver::Precedence;
 use crate::domain::mcp::{
@@ -21,7 +22,7 @@ use crate::domain::mcp::{
 };
 use crate::domain::{Error, Result};
 use crate::store::mcp::{
-    EndpointTarget, EndpointUpdate, NewEndpoint, NewVersion, Page, ServerUpdate, VersionUpdate,
+    EndpointTarget, EndpointUpdate, EndpointsOf, NewEndpoint, NewVersion, Page, ServerUpdate, VersionUpdate,
 };
 
 /// What a request asks for.
@@ -155,7 +156,7 @@ pub async fn create_mcp_server(app: App, body: Document) -> Result<HttpResponse>
     let mut icons = fields.remove("icons");
     strip_sources(icons.as_mut(), "icons")?;
     let description = text(&mut fields, "description");
-    Ok(json(app.store.create_mcp_server(name, description, icons).await?))
+    Ok(json(app.store.create_mcp_server(McpServerName::from(name), description, icons).await?))
 }
 
 /// `GET mcp-servers/endpoints`: of all servers. Upstream: `search_all_access_endpoints`.
@@ -175,46 +176,53 @@ pub async fn of_server(
         return Ok(fallback::not_found());
     };
     let part = |i| found.get(i).map_or_else(String::new, |part| part.as_str().to_owned());
-    let (name, second) = (part(1), part(2));
+    let (name, second) = (McpServerName::from(part(1)), part(2));
     let store = &app.store;
     match action {
         Action::GetServer => Ok(json(store.get_mcp_server(name).await?)),
         Action::UpdateServer => update_server(&app, name, &body).await,
         Action::DeleteServer => nothing(store.delete_mcp_server(name).await),
-        Action::SetTag => {
-            let (key, value) = read_pair(&app, Body::SetTag, &body, "key", "value").await?;
-            nothing(store.set_mcp_server_tag(name, key, value).await)
-        }
+        Action::SetTag => nothing(store.set_mcp_server_tag(name, read_tag(&app, &body).await?).await),
         Action::DeleteTag => nothing(store.delete_mcp_server_tag(name, second).await),
         Action::SetAlias => {
-            let (alias, version) = read_pair(&app, Body::SetAlias, &body, "alias", "version").await?;
+            let (alias, version) = read_alias(&app, &body).await?;
             nothing(store.set_mcp_server_alias(name, alias, version).await)
         }
-        Action::GetByAlias => Ok(json(store.get_mcp_server_version_by_alias(name, second).await?)),
-        Action::DeleteAlias => nothing(store.delete_mcp_server_alias(name, second).await),
-        Action::CreateVersion => create_version(&app, &name, &body).await,
+        Action::GetByAlias => {
+            Ok(json(store.get_mcp_server_version_by_alias(name, McpAlias::from(second)).await?))
+        }
+        Action::DeleteAlias => nothing(store.delete_mcp_server_alias(name, McpAlias::from(second)).await),
+        Action::CreateVersion => create_version(&app, name, &body).await,
         Action::SearchVersions => {
             let Asked { filter, limit, order_by, page_token, .. } = Asked::read(&request)?;
             let page = store.search_mcp_server_versions(name, filter, limit, order_by, page_token).await?;
             Ok(json(Versions { mcp_server_versions: page.items, next_page_token: page.next_page_token }))
         }
-        Action::GetVersion => Ok(json(store.get_mcp_server_version(name, second).await?)),
-        Action::UpdateVersion => update_version(&app, name, second, &body).await,
-        Action::DeleteVersion => nothing(store.delete_mcp_server_version(name, second).await),
-        Action::SetVersionTag => {
-            let (key, value) = read_pair(&app, Body::SetTag, &body, "key", "value").await?;
-            nothing(store.set_mcp_server_version_tag(name, second, key, value).await)
+        Action::GetVersion => Ok(json(store.get_mcp_server_version(name, McpVersion::from(second)).await?)),
+        Action::UpdateVersion => update_version(&app, name, McpVersion::from(second), &body).await,
+        Action::DeleteVersion => {
+            nothing(store.delete_mcp_server_version(name, McpVersion::from(second)).await)
         }
-        Action::DeleteVersionTag => nothing(store.delete_mcp_server_version_tag(name, second, part(3)).await),
+        Action::SetVersionTag => {
+            let tag = read_tag(&app, &body).await?;
+            nothing(store.set_mcp_server_version_tag(name, McpVersion::from(second), tag).await)
+        }
+        Action::DeleteVersionTag => {
+            nothing(store.delete_mcp_server_version_tag(name, McpVersion::from(second), part(3)).await)
+        }
         Action::CreateEndpoint => create_endpoint(&app, name, &body).await,
         Action::SearchEndpoints => search_endpoints(&app, Some(name), Asked::read(&request)?).await,
-        Action::GetEndpoint => Ok(json(store.get_mcp_access_endpoint(name, second).await?)),
-        Action::UpdateEndpoint => update_endpoint(&app, name, second, &body).await,
-        Action::DeleteEndpoint => nothing(store.delete_mcp_access_endpoint(name, second).await),
+        Action::GetEndpoint => {
+            Ok(json(store.get_mcp_access_endpoint(name, McpEndpointId::from(second)).await?))
+        }
+        Action::UpdateEndpoint => update_endpoint(&app, name, McpEndpointId::from(second), &body).await,
+        Action::DeleteEndpoint => {
+            nothing(store.delete_mcp_access_endpoint(name, McpEndpointId::from(second)).await)
+        }
     }
 }
 
-async fn update_server(app: &App, name: String, body: &[u8]) -> Result<HttpResponse> {
+async fn update_server(app: &App, name: McpServerName, body: &[u8]) -> Result<HttpResponse> {
     let mut fields = read(app, Body::UpdateServer, body).await?;
     let mut icons = fields.remove("icons");
     strip_sources(icons.as_mut(), "icons")?;
@@ -223,10 +231,10 @@ async fn update_server(app: &App, name: String, body: &[u8]) -> Result<HttpRespo
     Ok(json(app.store.update_mcp_server(name, update).await?))
 }
 
-async fn create_version(app: &App, name: &str, body: &[u8]) -> Result<HttpResponse> {
+async fn create_version(app: &App, name: McpServerName, body: &[u8]) -> Result<HttpResponse> {
     let mut fields = read(app, Body::CreateVersion, body).await?;
     let mut server_json = fields.remove("server_json").unwrap_or_default();
-    let version = payload::version_of(&server_json, name)?;
+    let version = payload::version_of(&server_json, &name)?;
     let status = Status::parse(&text(&mut fields, "status").unwrap_or_else(|| "draft".into()))?;
     strip_sources(server_json.get_mut("icons"), "server_json.icons")?;
     let precedence = Precedence::parse(&version, "server_json.version")?;
@@ -234,12 +242,17 @@ async fn create_version(app: &App, name: &str, body: &[u8]) -> Result<HttpRespon
     let mut tools = fields.remove("tools");
     strip_tool_sources(tools.as_mut())?;
     let (source, connect_options) = (text(&mut fields, "source"), fields.remove("connect_options"));
-    let name = name.to_owned();
+    let version = McpVersion::from(version);
     let new = NewVersion { name, version, precedence, server_json, status, tools, source, connect_options };
     Ok(json(app.store.create_mcp_server_version(new).await?))
 }
 
-async fn update_version(app: &App, name: String, version: String, body: &[u8]) -> Result<HttpResponse> {
+async fn update_version(
+    app: &App,
+    name: McpServerName,
+    version: McpVersion,
+    body: &[u8],
+) -> Result<HttpResponse> {
     let mut fields = read(app, Body::UpdateVersion, body).await?;
     let status = match fields.remove("status") {
         None => None,
@@ -254,13 +267,13 @@ async fn update_version(app: &App, name: String, version: String, body: &[u8]) -
     Ok(json(app.store.update_mcp_server_version(name, version, update).await?))
 }
 
-async fn create_endpoint(app: &App, server_name: String, body: &[u8]) -> Result<HttpResponse> {
+async fn create_endpoint(app: &App, server_name: McpServerName, body: &[u8]) -> Result<HttpResponse> {
     let mut fields = read(app, Body::CreateEndpoint, body).await?;
     let transport_type = text(&mut fields, "transport_type").unwrap_or_else(|| "streamable-http".into());
     check_transport(&transport_type)?;
     let target = match (text(&mut fields, "server_version"), text(&mut fields, "server_alias")) {
-        (Some(version), None) => EndpointTarget::Version(version),
-        (None, Some(alias)) => EndpointTarget::Alias(alias),
+        (Some(version), None) => EndpointTarget::Version(McpVersion::from(version)),
+        (None, Some(alias)) => EndpointTarget::Alias(McpAlias::from(alias)),
         _ => return Err(Error::invalid("Exactly one of server_version or server_alias must be provided")),
     };
     let url = text(&mut fields, "url").unwrap_or_default();
@@ -269,7 +282,12 @@ async fn create_endpoint(app: &App, server_name: String, body: &[u8]) -> Result<
     Ok(json(app.store.create_mcp_access_endpoint(new).await?))
 }
 
-async fn update_endpoint(app: &App, server: String, id: String, body: &[u8]) -> Result<HttpResponse> {
+async fn update_endpoint(
+    app: &App,
+    server: McpServerName,
+    id: McpEndpointId,
+    body: &[u8],
+) -> Result<HttpResponse> {
     let mut fields = read(app, Body::UpdateEndpoint, body).await?;
     let transport_type = text(&mut fields, "transport_type");
     transport_type.as_deref().map_or(Ok(()), check_transport)?;
@@ -277,8 +295,8 @@ async fn update_endpoint(app: &App, server: String, id: String, body: &[u8]) -> 
         (Some(_), Some(_)) => {
             return Err(Error::invalid("Cannot set both server_version and server_alias in a single update"));
         }
-        (Some(version), None) => Some(EndpointTarget::Version(version)),
-        (None, Some(alias)) => Some(EndpointTarget::Alias(alias)),
+        (Some(version), None) => Some(EndpointTarget::Version(McpVersion::from(version))),
+        (None, Some(alias)) => Some(EndpointTarget::Alias(McpAlias::from(alias))),
         (None, None) => None,
     };
     let url = match fields.remove("url") {
@@ -293,20 +311,15 @@ async fn update_endpoint(app: &App, server: String, id: String, body: &[u8]) -> 
     Ok(json(app.store.update_mcp_access_endpoint(server, id, update).await?))
 }
 
-async fn search_endpoints(app: &App, server: Option<String>, asked: Asked) -> Result<HttpResponse> {
+async fn search_endpoints(app: &App, server: Option<McpServerName>, asked: Asked) -> Result<HttpResponse> {
     let Asked { filter, limit, order_by, page_token, server_version, server_alias } = asked;
-    let Page { items, next_page_token } = app
-        .store
-        .search_mcp_access_endpoints(
-            server,
-            server_version,
-            server_alias,
-            filter,
-            limit,
-            order_by,
-            page_token,
-        )
-        .await?;
+    let of = EndpointsOf {
+        server,
+        version: server_version.map(McpVersion::from),
+        alias: server_alias.map(McpAlias::from),
+    };
+    let Page { items, next_page_token } =
+        app.store.search_mcp_access_endpoints(of, filter, limit, order_by, page_token).await?;
     Ok(json(Endpoints { mcp_access_endpoints: items, next_page_token }))
 }
 
@@ -323,9 +336,15 @@ async fn read(app: &App, kind: Body, body: &[u8]) -> Result<Map<String, Value>> 
     problem.map_or(Ok(fields), Err)
 }
 
-async fn read_pair(app: &App, kind: Body, body: &[u8], a: &str, b: &str) -> Result<(String, String)> {
-    let mut fields = read(app, kind, body).await?;
-    Ok((text(&mut fields, a).unwrap_or_default(), text(&mut fields, b).unwrap_or_default()))
+async fn read_tag(app: &App, body: &[u8]) -> Result<Tag> {
+    let mut fields = read(app, Body::SetTag, body).await?;
+    let (key, value) = (text(&mut fields, "key"), text(&mut fields, "value"));
+    Ok(Tag { key: key.unwrap_or_default(), value: value.unwrap_or_default() })
+}
+
+async fn read_alias(app: &App, body: &[u8]) -> Result<(McpAlias, McpVersion)> {
+    let mut fields = read(app, Body::SetAlias, body).await?;
+    Ok((McpAlias::from(text(&mut fields, "alias")), McpVersion::from(text(&mut fields, "version"))))
 }
 
 fn text(fields: &mut Map<String, Value>, name: &str) -> Option<String> {

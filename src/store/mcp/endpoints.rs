@@ -8,6 +8,7 @@ use super::servers::require_in;
 use super::versions::{require_alias, row_in};
 use super::{Page, add_order, add_test, cut_page, now_ms, validate, version_missing};
 use crate::domain::experiment::DEFAULT_WORKSPACE;
+use crate::domain::ids::{McpAlias, McpEndpointId, McpServerName, McpVersion};
 use crate::domain::mcp::Endpoint;
 use crate::domain::page::parse_offset_token;
 use crate::domain::{Error, Result};
@@ -20,16 +21,16 @@ use crate::store::{Store, each};
 #[derive(Debug, Clone)]
 pub enum EndpointTarget {
     /// To a version.
-    Version(String),
+    Version(McpVersion),
     /// To the version of an alias.
-    Alias(String),
+    Alias(McpAlias),
 }
 
 /// An endpoint to be stored.
 #[derive(Debug)]
 pub struct NewEndpoint {
     /// The server.
-    pub server_name: String,
+    pub server_name: McpServerName,
     /// The address.
     pub url: String,
     /// How it is spoken to.
@@ -49,12 +50,15 @@ pub struct EndpointUpdate {
     pub target: Option<EndpointTarget>,
 }
 
-/// What endpoints are asked for beside the filter.
-#[derive(Debug, Default, Clone)]
-struct Only {
-    server: Option<String>,
-    version: Option<String>,
-    alias: Option<String>,
+/// Whose endpoints are searched: all, or those of a server, a version or an alias.
+#[derive(Debug, Default)]
+pub struct EndpointsOf {
+    /// The server.
+    pub server: Option<McpServerName>,
+    /// The version that they are fixed to.
+    pub version: Option<McpVersion>,
+    /// The alias that they follow.
+    pub alias: Option<McpAlias>,
 }
 
 impl Store {
@@ -67,12 +71,12 @@ impl Store {
         self.write(move |conn| {
             require_in(conn, &new.server_name)?;
             require_target(conn, &new.server_name, &new.target, "create")?;
-            let (id, now) = (format!("ae-{}", Uuid::new_v4().simple()), now_ms());
+            let (id, now) = (McpEndpointId::from(format!("ae-{}", Uuid::new_v4().simple())), now_ms());
             let (version, alias) = columns(&new.target);
             let row = (
-                endpoints::id.eq(&id),
+                endpoints::id.eq(id.as_str()),
                 endpoints::workspace.eq(DEFAULT_WORKSPACE),
-                endpoints::server_name.eq(&new.server_name),
+                endpoints::server_name.eq(new.server_name.as_str()),
                 endpoints::server_version.eq(version),
                 endpoints::server_alias.eq(alias),
                 endpoints::url.eq(&new.url),
@@ -90,7 +94,11 @@ impl Store {
     ///
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST`. Upstream: `get_mcp_access_endpoint`.
-    pub async fn get_mcp_access_endpoint(&self, server: String, id: String) -> Result<Endpoint> {
+    pub async fn get_mcp_access_endpoint(
+        &self,
+        server: McpServerName,
+        id: McpEndpointId,
+    ) -> Result<Endpoint> {
         self.read(move |conn| get_in(conn, &server, &id)).await
     }
 
@@ -99,12 +107,9 @@ impl Store {
     ///
     /// # Errors
     /// `INVALID_PARAMETER_VALUE` for a bad filter, order, size or token. Upstream: `search_mcp_access_endpoints`.
-    #[expect(clippy::too_many_arguments, reason = "the parameters of the request")]
     pub async fn search_mcp_access_endpoints(
         &self,
-        server: Option<String>,
-        version: Option<String>,
-        alias: Option<String>,
+        of: EndpointsOf,
         filter: String,
         limit: i64,
         order_by: Vec<String>,
@@ -113,13 +118,12 @@ impl Store {
         validate::max_results(limit)?;
         let offset = parse_offset_token(token.as_deref())?;
         let query = McpQuery::parse(Subject::Endpoints, &filter, &order_by)?;
-        let only = Only { server, version, alias };
         self.read(move |conn| {
             let mut statement = select_endpoints(conn.dialect());
             let conditions = [
-                (" AND e.server_name = ", &only.server),
-                (" AND e.server_version = ", &only.version),
-                (" AND e.server_alias = ", &only.alias),
+                (" AND e.server_name = ", of.server.as_deref()),
+                (" AND e.server_version = ", of.version.as_deref()),
+                (" AND e.server_alias = ", of.alias.as_deref()),
             ];
             for (column, value) in conditions {
                 if let Some(value) = value {
@@ -157,8 +161,8 @@ impl Store {
     /// As for [`Store::create_mcp_access_endpoint`]. Upstream: `update_mcp_access_endpoint`.
     pub async fn update_mcp_access_endpoint(
         &self,
-        server: String,
-        id: String,
+        server: McpServerName,
+        id: McpEndpointId,
         update: EndpointUpdate,
     ) -> Result<Endpoint> {
         self.write(move |conn| {
@@ -167,7 +171,7 @@ impl Store {
                 require_target(conn, &server, target, "update")?;
                 let (version, alias) = columns(target);
                 let changes = (endpoints::server_version.eq(version), endpoints::server_alias.eq(alias));
-                each!(conn, c => diesel::update(endpoints::table.find(&id)).set(changes).execute(c))?;
+                each!(conn, c => diesel::update(endpoints::table.find(id.as_str())).set(changes).execute(c))?;
             }
             let changes = EndpointChanges {
                 url: update.url.as_deref(),
@@ -176,7 +180,7 @@ impl Store {
             };
             let nobody: Option<&str> = None;
             let changes = (&changes, endpoints::last_updated_by.eq(nobody));
-            each!(conn, c => diesel::update(endpoints::table.find(&id)).set(changes).execute(c))?;
+            each!(conn, c => diesel::update(endpoints::table.find(id.as_str())).set(changes).execute(c))?;
             get_in(conn, &server, &id)
         })
         .await
@@ -186,10 +190,10 @@ impl Store {
     ///
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST`. Upstream: `delete_mcp_access_endpoint`.
-    pub async fn delete_mcp_access_endpoint(&self, server: String, id: String) -> Result<()> {
+    pub async fn delete_mcp_access_endpoint(&self, server: McpServerName, id: McpEndpointId) -> Result<()> {
         self.write(move |conn| {
             require_own(conn, &server, &id)?;
-            each!(conn, c => diesel::delete(endpoints::table.find(&id)).execute(c))?;
+            each!(conn, c => diesel::delete(endpoints::table.find(id.as_str())).execute(c))?;
             Ok(())
         })
         .await
@@ -204,14 +208,14 @@ struct EndpointChanges<'a> {
     last_updated_at: i64,
 }
 
-const fn columns(target: &EndpointTarget) -> (Option<&String>, Option<&String>) {
+const fn columns(target: &EndpointTarget) -> (Option<&str>, Option<&str>) {
     match target {
-        EndpointTarget::Version(version) => (Some(version), None),
-        EndpointTarget::Alias(alias) => (None, Some(alias)),
+        EndpointTarget::Version(version) => (Some(version.as_str()), None),
+        EndpointTarget::Alias(alias) => (None, Some(alias.as_str())),
     }
 }
 
-fn require_target(conn: &mut Conn, server: &str, target: &EndpointTarget, to: &str) -> Result<()> {
+fn require_target(conn: &mut Conn, server: &McpServerName, target: &EndpointTarget, to: &str) -> Result<()> {
     let version = match target {
         EndpointTarget::Alias(alias) => return require_alias(conn, server, alias),
         EndpointTarget::Version(version) => version,
@@ -225,30 +229,30 @@ fn require_target(conn: &mut Conn, server: &str, target: &EndpointTarget, to: &s
     Ok(())
 }
 
-fn foreign(server: &str, id: &str) -> Error {
+fn foreign(server: &McpServerName, id: &McpEndpointId) -> Error {
     Error::not_found(format!("MCPAccessEndpoint {id} does not belong to server '{server}'"))
 }
 
 /// Checks that an endpoint exists, wherever it leads, and that it is of a server.
-fn require_own(conn: &mut Conn, server: &str, id: &str) -> Result<()> {
+fn require_own(conn: &mut Conn, server: &McpServerName, id: &McpEndpointId) -> Result<()> {
     let found: Option<String> = each!(conn, c => endpoints::table
-        .find(id)
+        .find(id.as_str())
         .filter(endpoints::workspace.eq(DEFAULT_WORKSPACE))
         .select(endpoints::server_name)
         .first(c)
         .optional())?;
     match found {
         None => Err(Error::not_found(format!("MCPAccessEndpoint not found (id='{id}')"))),
-        Some(of) if of != server => Err(foreign(server, id)),
+        Some(of) if of != server.as_str() => Err(foreign(server, id)),
         Some(_) => Ok(()),
     }
 }
 
-fn get_in(conn: &mut Conn, server: &str, id: &str) -> Result<Endpoint> {
+fn get_in(conn: &mut Conn, server: &McpServerName, id: &McpEndpointId) -> Result<Endpoint> {
     let mut statement = select_endpoints(conn.dialect());
     statement.sql(" AND e.id = ").text(id);
     let rows: Vec<(EndpointRow, VersionRow)> = each!(conn, c => statement.load(c))?;
-    if rows.first().is_some_and(|(row, _)| row.server_name != server) {
+    if rows.first().is_some_and(|(row, _)| row.server_name != server.as_str()) {
         return Err(foreign(server, id));
     }
     let missing = || Error::not_found(format!("MCPAccessEndpoint {id} not found"));

@@ -10,11 +10,12 @@ mod versions;
 
 use serde_json::Value;
 
-pub use endpoints::{EndpointTarget, EndpointUpdate, NewEndpoint};
+pub use endpoints::{EndpointTarget, EndpointUpdate, EndpointsOf, NewEndpoint};
 pub use servers::ServerUpdate;
 pub use versions::{NewVersion, VersionUpdate};
 
 use super::predicate::{Column, Search, direction, number_op};
+use crate::domain::ids::{McpServerName, McpVersion};
 use crate::domain::page::offset_token;
 use crate::domain::time::now_ms;
 use crate::domain::{Error, validate};
@@ -31,11 +32,11 @@ pub struct Page<T> {
 }
 
 /// Upstream: `SqlAlchemyStore._get_entity_or_raise`.
-fn server_missing(name: &str) -> Error {
+fn server_missing(name: &McpServerName) -> Error {
     Error::not_found(format!("MCPServer not found (name='{name}')"))
 }
 
-fn version_missing(name: &str, version: &str) -> Error {
+fn version_missing(name: &McpServerName, version: &McpVersion) -> Error {
     Error::not_found(format!("MCP server version '{name}' version '{version}' not found"))
 }
 

@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::rows::{self, LATEST_VERSIONS, RESOLVED, RESOLVED_END, ServerRow, select_servers, to_json};
 use super::{Page, add_json, add_order, add_test, add_text, cut_page, now_ms, server_missing, validate};
 use crate::domain::experiment::DEFAULT_WORKSPACE;
+use crate::domain::ids::{McpServerName, Tag};
 use crate::domain::mcp::{MAX_SERVERS, Server};
 use crate::domain::page::parse_offset_token;
 use crate::domain::{Error, Result};
@@ -34,7 +35,7 @@ impl Store {
     /// `RESOURCE_ALREADY_EXISTS` for a name in use. Upstream: `create_mcp_server`.
     pub async fn create_mcp_server(
         &self,
-        name: String,
+        name: McpServerName,
         description: Option<String>,
         icons: Option<Value>,
     ) -> Result<Server> {
@@ -54,7 +55,7 @@ impl Store {
     ///
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST`. Upstream: `get_mcp_server`.
-    pub async fn get_mcp_server(&self, name: String) -> Result<Server> {
+    pub async fn get_mcp_server(&self, name: McpServerName) -> Result<Server> {
         self.read(move |conn| get_in(conn, &name)).await
     }
 
@@ -97,7 +98,7 @@ impl Store {
     ///
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST`. Upstream: `update_mcp_server`.
-    pub async fn update_mcp_server(&self, name: String, update: ServerUpdate) -> Result<Server> {
+    pub async fn update_mcp_server(&self, name: McpServerName, update: ServerUpdate) -> Result<Server> {
         self.write(move |conn| {
             let cast = to_json(conn.dialect());
             let mut statement: Search<()> = Search::new(conn.dialect());
@@ -127,12 +128,12 @@ impl Store {
     ///
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST`; `INVALID_PARAMETER_VALUE` while a version is active. Upstream: `delete_mcp_server`.
-    pub async fn delete_mcp_server(&self, name: String) -> Result<()> {
+    pub async fn delete_mcp_server(&self, name: McpServerName) -> Result<()> {
         self.write(move |conn| {
             require_in(conn, &name)?;
             let active: Option<String> = each!(conn, c => mcp_server_versions::table
                 .filter(mcp_server_versions::workspace.eq(DEFAULT_WORKSPACE))
-                .filter(mcp_server_versions::name.eq(&name).and(mcp_server_versions::status.eq("active")))
+                .filter(mcp_server_versions::name.eq(name.as_str()).and(mcp_server_versions::status.eq("active")))
                 .order(mcp_server_versions::version)
                 .select(mcp_server_versions::version)
                 .first(c)
@@ -143,7 +144,7 @@ impl Store {
                      or deactivate the active version first."
                 )));
             }
-            let server = mcp_servers::table.find((DEFAULT_WORKSPACE, &name));
+            let server = mcp_servers::table.find((DEFAULT_WORKSPACE, name.as_str()));
             each!(conn, c => diesel::delete(server).execute(c))?;
             Ok(())
         })
@@ -154,20 +155,20 @@ impl Store {
     ///
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST`. Upstream: `set_mcp_server_tag`.
-    pub async fn set_mcp_server_tag(&self, name: String, key: String, value: String) -> Result<()> {
+    pub async fn set_mcp_server_tag(&self, name: McpServerName, tag: Tag) -> Result<()> {
         self.write(move |conn| {
             require_in(conn, &name)?;
             let row = (
                 mcp_server_tags::workspace.eq(DEFAULT_WORKSPACE),
-                mcp_server_tags::name.eq(&name),
-                mcp_server_tags::key.eq(&key),
-                mcp_server_tags::value.eq(&value),
+                mcp_server_tags::name.eq(name.as_str()),
+                mcp_server_tags::key.eq(&tag.key),
+                mcp_server_tags::value.eq(&tag.value),
             );
             each!(conn, c => diesel::insert_into(mcp_server_tags::table)
                 .values(row)
                 .on_conflict((mcp_server_tags::workspace, mcp_server_tags::name, mcp_server_tags::key))
                 .do_update()
-                .set(mcp_server_tags::value.eq(&value))
+                .set(mcp_server_tags::value.eq(&tag.value))
                 .execute(c))?;
             Ok(())
         })
@@ -178,9 +179,9 @@ impl Store {
     ///
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST`. Upstream: `delete_mcp_server_tag`.
-    pub async fn delete_mcp_server_tag(&self, name: String, key: String) -> Result<()> {
+    pub async fn delete_mcp_server_tag(&self, name: McpServerName, key: String) -> Result<()> {
         self.write(move |conn| {
-            let tag = mcp_server_tags::table.find((DEFAULT_WORKSPACE, &name, &key));
+            let tag = mcp_server_tags::table.find((DEFAULT_WORKSPACE, name.as_str(), key.as_str()));
             if each!(conn, c => diesel::delete(tag).execute(c))? == 0 {
                 return Err(Error::not_found(format!("Tag '{key}' not found on MCP server '{name}'")));
             }
@@ -192,7 +193,7 @@ impl Store {
 
 pub(super) fn insert_in(
     conn: &mut Conn,
-    name: &str,
+    name: &McpServerName,
     description: Option<&str>,
     icons: Option<&Value>,
 ) -> QueryResult<usize> {
@@ -213,20 +214,20 @@ pub(super) fn insert_in(
     each!(conn, c => statement.execute(c))
 }
 
-pub(super) fn exists_in(conn: &mut Conn, name: &str) -> Result<bool> {
+pub(super) fn exists_in(conn: &mut Conn, name: &McpServerName) -> Result<bool> {
     let found: Option<String> = each!(conn, c => mcp_servers::table
-        .find((DEFAULT_WORKSPACE, name))
+        .find((DEFAULT_WORKSPACE, name.as_str()))
         .select(mcp_servers::name)
         .first(c)
         .optional())?;
     Ok(found.is_some())
 }
 
-pub(super) fn require_in(conn: &mut Conn, name: &str) -> Result<()> {
+pub(super) fn require_in(conn: &mut Conn, name: &McpServerName) -> Result<()> {
     if exists_in(conn, name)? { Ok(()) } else { Err(server_missing(name)) }
 }
 
-fn get_in(conn: &mut Conn, name: &str) -> Result<Server> {
+fn get_in(conn: &mut Conn, name: &McpServerName) -> Result<Server> {
     let mut statement = select_servers(conn.dialect());
     statement.sql(" AND s.name = ").text(name);
     let rows: Vec<ServerRow> = each!(conn, c => statement.load(c))?;

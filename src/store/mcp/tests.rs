@@ -94,15 +94,18 @@ fn endpoints_lead_where_their_aliases_lead() {
         assert_eq!(by_alias.resolved_version.unwrap().version, "1.0.0");
         assert_eq!(latest.resolved_version.unwrap().version, "1.1.0");
         alias("prod", "1.1.0").await.unwrap();
-        let moved = store.get_mcp_access_endpoint(NAME.into(), by_alias.id.clone()).await.unwrap();
+        let moved = store.get_mcp_access_endpoint(NAME.into(), by_alias.id.clone().into()).await.unwrap();
         let version = moved.resolved_version.unwrap();
         assert_eq!((version.version.as_str(), version.aliases), ("1.1.0", vec!["prod".to_owned()]));
 
         let update = EndpointUpdate { url: Some("https://y".into()), ..EndpointUpdate::default() };
-        let changed =
-            store.update_mcp_access_endpoint(NAME.into(), by_version.id.clone(), update).await.unwrap();
+        let changed = store
+            .update_mcp_access_endpoint(NAME.into(), by_version.id.clone().into(), update)
+            .await
+            .unwrap();
         assert_eq!((changed.url.as_str(), changed.server_version.as_deref()), ("https://y", Some("1.1.0")));
-        let error = store.get_mcp_access_endpoint("io.other/x".into(), by_version.id).await.unwrap_err();
+        let error =
+            store.get_mcp_access_endpoint("io.other/x".into(), by_version.id.into()).await.unwrap_err();
         assert_eq!(error.code, ErrorCode::ResourceDoesNotExist);
         let server = store.get_mcp_server(NAME.into()).await.unwrap();
         assert_eq!(server.access_endpoints.len(), 3);
@@ -126,8 +129,8 @@ fn servers_are_found_by_what_they_have() {
         make_version(&store, "1.0.0", Status::Active).await.unwrap();
         make_endpoint(&store, EndpointTarget::Alias("latest".into())).await.unwrap();
         store.create_mcp_server("io.example/bare".into(), None, None).await.unwrap();
-        store.set_mcp_server_tag(NAME.into(), "team".into(), "ops".into()).await.unwrap();
-        store.set_mcp_server_version_tag(NAME.into(), "1.0.0".into(), "k".into(), "v".into()).await.unwrap();
+        store.set_mcp_server_tag(NAME.into(), ("team", "ops").into()).await.unwrap();
+        store.set_mcp_server_version_tag(NAME.into(), "1.0.0".into(), ("k", "v").into()).await.unwrap();
         for (filter, count) in [
             ("", 2),
             ("name LIKE '%weather'", 1),

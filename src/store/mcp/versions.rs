@@ -9,6 +9,7 @@ use super::{
     NumberOp, Page, add_json, add_order, add_test, add_text, cut_page, now_ms, validate, version_missing,
 };
 use crate::domain::experiment::DEFAULT_WORKSPACE;
+use crate::domain::ids::{McpAlias, McpServerName, McpVersion, Tag};
 use crate::domain::mcp::semver::Precedence;
 use crate::domain::mcp::{LATEST, Status, Version};
 use crate::domain::page::parse_offset_token;
@@ -32,9 +33,9 @@ const NEWEST_FIRST: &str = " ORDER BY CASE WHEN v.status = 'active' THEN 0 ELSE 
 #[derive(Debug)]
 pub struct NewVersion {
     /// The server.
-    pub name: String,
+    pub name: McpServerName,
     /// The version.
-    pub version: String,
+    pub version: McpVersion,
     /// What orders it among others.
     pub precedence: Precedence,
     /// What the server says of itself.
@@ -88,7 +89,7 @@ impl Store {
     ///
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST`. Upstream: `get_mcp_server_version`.
-    pub async fn get_mcp_server_version(&self, name: String, version: String) -> Result<Version> {
+    pub async fn get_mcp_server_version(&self, name: McpServerName, version: McpVersion) -> Result<Version> {
         self.read(move |conn| get_in(conn, &name, &version)).await
     }
 
@@ -96,7 +97,11 @@ impl Store {
     ///
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST`. Upstream: `get_mcp_server_version_by_alias`.
-    pub async fn get_mcp_server_version_by_alias(&self, name: String, alias: String) -> Result<Version> {
+    pub async fn get_mcp_server_version_by_alias(
+        &self,
+        name: McpServerName,
+        alias: McpAlias,
+    ) -> Result<Version> {
         self.read(move |conn| {
             if is_latest(&alias) {
                 return latest_in(conn, &name);
@@ -114,7 +119,7 @@ impl Store {
     /// `INVALID_PARAMETER_VALUE` for a bad filter, order, size or token. Upstream: `search_mcp_server_versions`.
     pub async fn search_mcp_server_versions(
         &self,
-        name: String,
+        name: McpServerName,
         filter: String,
         limit: i64,
         order_by: Vec<String>,
@@ -156,8 +161,8 @@ impl Store {
     /// `update_mcp_server_version`.
     pub async fn update_mcp_server_version(
         &self,
-        name: String,
-        version: String,
+        name: McpServerName,
+        version: McpVersion,
         update: VersionUpdate,
     ) -> Result<Version> {
         self.write(move |conn| {
@@ -194,22 +199,23 @@ impl Store {
     ///
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST`; `INVALID_PARAMETER_VALUE` for an active one. Upstream: `delete_mcp_server_version`.
-    pub async fn delete_mcp_server_version(&self, name: String, version: String) -> Result<()> {
+    pub async fn delete_mcp_server_version(&self, name: McpServerName, version: McpVersion) -> Result<()> {
         self.write(move |conn| {
             let row = row_in(conn, &name, &version)?.ok_or_else(|| version_missing(&name, &version))?;
             Status::find(&row.status).unwrap_or(Status::Deleted).check_change(Status::Deleted)?;
             let own_aliases = aliases::table
-                .filter(aliases::workspace.eq(DEFAULT_WORKSPACE).and(aliases::name.eq(&name)))
-                .filter(aliases::version.eq(&version));
+                .filter(aliases::workspace.eq(DEFAULT_WORKSPACE).and(aliases::name.eq(name.as_str())))
+                .filter(aliases::version.eq(version.as_str()));
             let names: Vec<String> = each!(conn, c => own_aliases.select(aliases::alias).load(c))?;
-            let of_server = endpoints::workspace.eq(DEFAULT_WORKSPACE).and(endpoints::server_name.eq(&name));
-            let leading = endpoints::table
-                .filter(of_server)
-                .filter(endpoints::server_version.eq(&version).or(endpoints::server_alias.eq_any(&names)));
+            let of_server =
+                endpoints::workspace.eq(DEFAULT_WORKSPACE).and(endpoints::server_name.eq(name.as_str()));
+            let leading = endpoints::table.filter(of_server).filter(
+                endpoints::server_version.eq(version.as_str()).or(endpoints::server_alias.eq_any(&names)),
+            );
             each!(conn, c => diesel::delete(leading).execute(c))?;
             each!(conn, c => diesel::delete(own_aliases).execute(c))?;
             let changes = (versions::status.eq("deleted"), versions::last_updated_at.eq(now_ms()));
-            let key = versions::table.find((DEFAULT_WORKSPACE, &name, &version));
+            let key = versions::table.find((DEFAULT_WORKSPACE, name.as_str(), version.as_str()));
             each!(conn, c => diesel::update(key).set(changes).execute(c))?;
             drop_unresolvable_latest(conn, &name)
         })
@@ -222,25 +228,24 @@ impl Store {
     /// `RESOURCE_DOES_NOT_EXIST`. Upstream: `set_mcp_server_version_tag`.
     pub async fn set_mcp_server_version_tag(
         &self,
-        name: String,
-        version: String,
-        key: String,
-        value: String,
+        name: McpServerName,
+        version: McpVersion,
+        tag: Tag,
     ) -> Result<()> {
         self.write(move |conn| {
             live_in(conn, &name, &version)?;
             let row = (
                 tags::workspace.eq(DEFAULT_WORKSPACE),
-                tags::name.eq(&name),
-                tags::version.eq(&version),
-                tags::key.eq(&key),
-                tags::value.eq(&value),
+                tags::name.eq(name.as_str()),
+                tags::version.eq(version.as_str()),
+                tags::key.eq(&tag.key),
+                tags::value.eq(&tag.value),
             );
             each!(conn, c => diesel::insert_into(tags::table)
                 .values(row)
                 .on_conflict((tags::workspace, tags::name, tags::version, tags::key))
                 .do_update()
-                .set(tags::value.eq(&value))
+                .set(tags::value.eq(&tag.value))
                 .execute(c))?;
             Ok(())
         })
@@ -253,13 +258,13 @@ impl Store {
     /// `RESOURCE_DOES_NOT_EXIST`. Upstream: `delete_mcp_server_version_tag`.
     pub async fn delete_mcp_server_version_tag(
         &self,
-        name: String,
-        version: String,
+        name: McpServerName,
+        version: McpVersion,
         key: String,
     ) -> Result<()> {
         self.write(move |conn| {
             live_in(conn, &name, &version)?;
-            let tag = tags::table.find((DEFAULT_WORKSPACE, &name, &version, &key));
+            let tag = tags::table.find((DEFAULT_WORKSPACE, name.as_str(), version.as_str(), key.as_str()));
             if each!(conn, c => diesel::delete(tag).execute(c))? == 0 {
                 return Err(Error::not_found(format!(
                     "Tag '{key}' not found on MCP server version '{name}' version '{version}'"
@@ -275,7 +280,12 @@ impl Store {
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST`; `INVALID_PARAMETER_VALUE` for `latest` and for a deleted version. Upstream:
     /// `set_mcp_server_alias`.
-    pub async fn set_mcp_server_alias(&self, name: String, alias: String, version: String) -> Result<()> {
+    pub async fn set_mcp_server_alias(
+        &self,
+        name: McpServerName,
+        alias: McpAlias,
+        version: McpVersion,
+    ) -> Result<()> {
         if is_latest(&alias) {
             return Err(Error::invalid(format!(
                 "The alias name '{LATEST}' is reserved for automatic resolution"
@@ -291,15 +301,15 @@ impl Store {
             }
             let row = (
                 aliases::workspace.eq(DEFAULT_WORKSPACE),
-                aliases::name.eq(&name),
-                aliases::alias.eq(&alias),
-                aliases::version.eq(&version),
+                aliases::name.eq(name.as_str()),
+                aliases::alias.eq(alias.as_str()),
+                aliases::version.eq(version.as_str()),
             );
             each!(conn, c => diesel::insert_into(aliases::table)
                 .values(row)
                 .on_conflict((aliases::workspace, aliases::name, aliases::alias))
                 .do_update()
-                .set(aliases::version.eq(&version))
+                .set(aliases::version.eq(version.as_str()))
                 .execute(c))?;
             Ok(())
         })
@@ -310,15 +320,17 @@ impl Store {
     ///
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST`. Upstream: `delete_mcp_server_alias`.
-    pub async fn delete_mcp_server_alias(&self, name: String, alias: String) -> Result<()> {
+    pub async fn delete_mcp_server_alias(&self, name: McpServerName, alias: McpAlias) -> Result<()> {
         self.write(move |conn| {
-            let row = aliases::table.find((DEFAULT_WORKSPACE, &name, &alias));
+            let row = aliases::table.find((DEFAULT_WORKSPACE, name.as_str(), alias.as_str()));
             if each!(conn, c => diesel::delete(row).execute(c))? == 0 {
                 return Err(Error::not_found(format!("Alias '{alias}' not found on MCP server '{name}'")));
             }
             let leading = endpoints::table
-                .filter(endpoints::workspace.eq(DEFAULT_WORKSPACE).and(endpoints::server_name.eq(&name)))
-                .filter(endpoints::server_alias.eq(&alias));
+                .filter(
+                    endpoints::workspace.eq(DEFAULT_WORKSPACE).and(endpoints::server_name.eq(name.as_str())),
+                )
+                .filter(endpoints::server_alias.eq(alias.as_str()));
             each!(conn, c => diesel::delete(leading).execute(c))?;
             Ok(())
         })
@@ -353,46 +365,51 @@ fn insert_version(conn: &mut Conn, new: &NewVersion) -> QueryResult<usize> {
 }
 
 /// Finds a version, also a deleted one.
-pub(super) fn row_in(conn: &mut Conn, name: &str, version: &str) -> Result<Option<VersionRow>> {
+pub(super) fn row_in(
+    conn: &mut Conn,
+    name: &McpServerName,
+    version: &McpVersion,
+) -> Result<Option<VersionRow>> {
     let mut statement = select_versions(conn.dialect(), name);
     statement.sql(" AND v.version = ").text(version);
     Ok(each!(conn, c => statement.load(c))?.pop())
 }
 
-fn live_in(conn: &mut Conn, name: &str, version: &str) -> Result<VersionRow> {
+fn live_in(conn: &mut Conn, name: &McpServerName, version: &McpVersion) -> Result<VersionRow> {
     let row = row_in(conn, name, version)?.filter(|row| row.status != "deleted");
     row.ok_or_else(|| version_missing(name, version))
 }
 
-fn get_in(conn: &mut Conn, name: &str, version: &str) -> Result<Version> {
+fn get_in(conn: &mut Conn, name: &McpServerName, version: &McpVersion) -> Result<Version> {
     let rows = vec![live_in(conn, name, version)?];
     rows::versions(conn, rows)?.pop().ok_or_else(|| version_missing(name, version))
 }
 
-fn find_latest(conn: &mut Conn, name: &str) -> Result<Option<VersionRow>> {
+fn find_latest(conn: &mut Conn, name: &McpServerName) -> Result<Option<VersionRow>> {
     let mut statement = select_versions(conn.dialect(), name);
     statement.sql(" AND v.status <> 'deleted'").sql(NEWEST_FIRST);
     Ok(each!(conn, c => statement.load(c))?.pop())
 }
 
 /// Upstream: `_resolve_latest_version_orm`.
-fn latest_in(conn: &mut Conn, name: &str) -> Result<Version> {
+fn latest_in(conn: &mut Conn, name: &McpServerName) -> Result<Version> {
     require_in(conn, name)?;
     let rows: Vec<VersionRow> = find_latest(conn, name)?.into_iter().collect();
     let missing = || Error::not_found(format!("No resolved latest version found for MCP server '{name}'"));
     rows::versions(conn, rows)?.pop().ok_or_else(missing)
 }
 
-fn find_alias(conn: &mut Conn, name: &str, alias: &str) -> Result<Option<String>> {
-    Ok(each!(conn, c => aliases::table
-        .find((DEFAULT_WORKSPACE, name, alias))
+fn find_alias(conn: &mut Conn, name: &McpServerName, alias: &McpAlias) -> Result<Option<McpVersion>> {
+    let found: Option<String> = each!(conn, c => aliases::table
+        .find((DEFAULT_WORKSPACE, name.as_str(), alias.as_str()))
         .select(aliases::version)
         .first(c)
-        .optional())?)
+        .optional())?;
+    Ok(found.map(McpVersion::from))
 }
 
 /// Checks that an alias leads to a version. Upstream: `_get_alias_target_version_or_raise`.
-pub(super) fn require_alias(conn: &mut Conn, name: &str, alias: &str) -> Result<()> {
+pub(super) fn require_alias(conn: &mut Conn, name: &McpServerName, alias: &McpAlias) -> Result<()> {
     if is_latest(alias) {
         return latest_in(conn, name).map(drop);
     }
@@ -411,12 +428,12 @@ pub(super) fn require_alias(conn: &mut Conn, name: &str, alias: &str) -> Result<
 }
 
 /// Removes the endpoints that lead to the newest version once there is none.
-fn drop_unresolvable_latest(conn: &mut Conn, name: &str) -> Result<()> {
+fn drop_unresolvable_latest(conn: &mut Conn, name: &McpServerName) -> Result<()> {
     if find_latest(conn, name)?.is_some() {
         return Ok(());
     }
     let leading = endpoints::table
-        .filter(endpoints::workspace.eq(DEFAULT_WORKSPACE).and(endpoints::server_name.eq(name)))
+        .filter(endpoints::workspace.eq(DEFAULT_WORKSPACE).and(endpoints::server_name.eq(name.as_str())))
         .filter(endpoints::server_alias.eq(LATEST));
     each!(conn, c => diesel::delete(leading).execute(c))?;
     Ok(())
