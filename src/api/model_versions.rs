@@ -10,6 +10,7 @@ use crate::api::extract::{Proto, Request, Schema};
 use crate::api::reply::{self, Reply};
 use crate::api::state::App;
 use crate::artifacts::{ArtifactPath, require_within};
+use crate::domain::ids::Tag;
 use crate::domain::registry::{MAX_VERSIONS, NewModelVersion, Stage, VersionKey};
 use crate::domain::{Error, ErrorCode, Result};
 use crate::proto::{
@@ -166,7 +167,7 @@ pub async fn set_model_version_tag(
     Proto(r): Proto<SetModelVersionTag>,
 ) -> Reply<set_model_version_tag::Response> {
     let key = VersionKey::parse(r.name, r.version.as_deref().unwrap_or_default())?;
-    let tag = (r.key.unwrap_or_default(), r.value.unwrap_or_default());
+    let tag = Tag { key: r.key.unwrap_or_default(), value: r.value.unwrap_or_default() };
     app.store.set_model_version_tag(key, tag).await?;
     reply::empty()
 }

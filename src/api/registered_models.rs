@@ -4,6 +4,7 @@ use crate::api::extract::Check::{Array, AtMost, Int, Required, Str, Strings};
 use crate::api::extract::{Proto, Request, Schema};
 use crate::api::reply::{self, Reply};
 use crate::api::state::App;
+use crate::domain::ids::{ModelAlias, ModelName, Tag, VersionText};
 use crate::domain::registry::{MAX_MODELS, NewRegisteredModel};
 use crate::proto::{
     CreateRegisteredModel, DeleteRegisteredModel, DeleteRegisteredModelAlias, DeleteRegisteredModelTag,
@@ -83,7 +84,7 @@ pub async fn get_registered_model(
     app: App,
     Proto(r): Proto<GetRegisteredModel>,
 ) -> Reply<get_registered_model::Response> {
-    let model = app.store.get_registered_model(r.name.unwrap_or_default()).await?;
+    let model = app.store.get_registered_model(ModelName::from(r.name)).await?;
     reply::json(get_registered_model::Response { registered_model: Some(model) })
 }
 
@@ -92,7 +93,7 @@ pub async fn update_registered_model(
     app: App,
     Proto(r): Proto<UpdateRegisteredModel>,
 ) -> Reply<update_registered_model::Response> {
-    let (name, description) = (r.name.unwrap_or_default(), r.description.unwrap_or_default());
+    let (name, description) = (ModelName::from(r.name), r.description.unwrap_or_default());
     let model = app.store.update_registered_model(name, description).await?;
     reply::json(update_registered_model::Response { registered_model: Some(model) })
 }
@@ -102,7 +103,7 @@ pub async fn rename_registered_model(
     app: App,
     Proto(r): Proto<RenameRegisteredModel>,
 ) -> Reply<rename_registered_model::Response> {
-    let (name, new_name) = (r.name.unwrap_or_default(), r.new_name.unwrap_or_default());
+    let (name, new_name) = (ModelName::from(r.name), r.new_name.unwrap_or_default());
     let model = app.store.rename_registered_model(name, new_name).await?;
     reply::json(rename_registered_model::Response { registered_model: Some(model) })
 }
@@ -112,7 +113,7 @@ pub async fn delete_registered_model(
     app: App,
     Proto(r): Proto<DeleteRegisteredModel>,
 ) -> Reply<delete_registered_model::Response> {
-    app.store.delete_registered_model(r.name.unwrap_or_default()).await?;
+    app.store.delete_registered_model(ModelName::from(r.name)).await?;
     reply::empty()
 }
 
@@ -129,7 +130,7 @@ pub async fn get_latest_versions(
     app: App,
     Proto(r): Proto<GetLatestVersions>,
 ) -> Reply<get_latest_versions::Response> {
-    let model_versions = app.store.get_latest_versions(r.name.unwrap_or_default(), r.stages).await?;
+    let model_versions = app.store.get_latest_versions(ModelName::from(r.name), r.stages).await?;
     reply::json(get_latest_versions::Response { model_versions })
 }
 
@@ -138,8 +139,8 @@ pub async fn set_registered_model_tag(
     app: App,
     Proto(r): Proto<SetRegisteredModelTag>,
 ) -> Reply<set_registered_model_tag::Response> {
-    let (key, value) = (r.key.unwrap_or_default(), r.value.unwrap_or_default());
-    app.store.set_registered_model_tag(r.name.unwrap_or_default(), key, value).await?;
+    let tag = Tag { key: r.key.unwrap_or_default(), value: r.value.unwrap_or_default() };
+    app.store.set_registered_model_tag(ModelName::from(r.name), tag).await?;
     reply::empty()
 }
 
@@ -148,7 +149,7 @@ pub async fn delete_registered_model_tag(
     app: App,
     Proto(r): Proto<DeleteRegisteredModelTag>,
 ) -> Reply<delete_registered_model_tag::Response> {
-    app.store.delete_registered_model_tag(r.name.unwrap_or_default(), r.key.unwrap_or_default()).await?;
+    app.store.delete_registered_model_tag(ModelName::from(r.name), r.key.unwrap_or_default()).await?;
     reply::empty()
 }
 
@@ -157,8 +158,8 @@ pub async fn set_registered_model_alias(
     app: App,
     Proto(r): Proto<SetRegisteredModelAlias>,
 ) -> Reply<set_registered_model_alias::Response> {
-    let (name, alias) = (r.name.unwrap_or_default(), r.alias.unwrap_or_default());
-    app.store.set_registered_model_alias(name, alias, r.version.unwrap_or_default()).await?;
+    let (name, alias) = (ModelName::from(r.name), ModelAlias::from(r.alias));
+    app.store.set_registered_model_alias(name, alias, VersionText::from(r.version)).await?;
     reply::empty()
 }
 
@@ -167,7 +168,7 @@ pub async fn delete_registered_model_alias(
     app: App,
     Proto(r): Proto<DeleteRegisteredModelAlias>,
 ) -> Reply<delete_registered_model_alias::Response> {
-    app.store.delete_registered_model_alias(r.name.unwrap_or_default(), r.alias.unwrap_or_default()).await?;
+    app.store.delete_registered_model_alias(ModelName::from(r.name), ModelAlias::from(r.alias)).await?;
     reply::empty()
 }
 
@@ -176,7 +177,7 @@ pub async fn get_model_version_by_alias(
     app: App,
     Proto(r): Proto<GetModelVersionByAlias>,
 ) -> Reply<get_model_version_by_alias::Response> {
-    let (name, alias) = (r.name.unwrap_or_default(), r.alias.unwrap_or_default());
+    let (name, alias) = (ModelName::from(r.name), ModelAlias::from(r.alias));
     let version = app.store.get_model_version_by_alias(name, alias).await?;
     reply::json(get_model_version_by_alias::Response { model_version: Some(version) })
 }

@@ -2,6 +2,7 @@
 //! source of a version may point is in `model_source.rs`. A prompt is a registered model with a tag that says so.
 
 use super::distinct::one_of_each;
+use super::ids::{ModelName, Tag};
 use super::{Error, ErrorCode, Result, python, validate};
 use crate::proto::{CreateModelVersion, CreateRegisteredModel, ModelVersionTag, RegisteredModelTag};
 
@@ -85,7 +86,7 @@ impl Stage {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VersionKey {
     /// The name of the model.
-    pub name: String,
+    pub name: ModelName,
     /// The number; may be one that no version can have.
     pub version: i64,
 }
@@ -96,7 +97,14 @@ impl VersionKey {
     /// # Errors
     /// `INVALID_PARAMETER_VALUE`. Upstream: `_validate_model_name`, `_validate_model_version`.
     pub fn parse(name: Option<String>, version: &str) -> Result<Self> {
-        let name = name.unwrap_or_default();
+        Self::of(ModelName::from(name), version)
+    }
+
+    /// The same of a name that is there.
+    ///
+    /// # Errors
+    /// As for [`VersionKey::parse`].
+    pub fn of(name: ModelName, version: &str) -> Result<Self> {
         validate_name(&name)?;
         let version = python::parse_int(version).ok_or_else(|| {
             Error::invalid(format!("Parameter 'version' must be an integer, got '{version}'."))
@@ -211,19 +219,16 @@ pub fn validate_version_tag(key: &str, value: &str) -> Result<()> {
     })
 }
 
-/// A key with its value.
-pub type Pair = (String, String);
-
 /// Keeps the last value of each key, where the key stood first.
-fn last_of_each(tags: impl Iterator<Item = Pair>) -> Vec<Pair> {
-    one_of_each(tags, |(key, _)| key.clone(), |_, _| true)
+fn last_of_each(tags: impl Iterator<Item = Tag>) -> Vec<Tag> {
+    one_of_each(tags, |tag| tag.key.clone(), |_, _| true)
 }
 
 /// Says whether tags make what has them a prompt.
 ///
 /// Upstream: `RegisteredModel._is_prompt`.
-pub fn is_prompt(tags: &[Pair]) -> bool {
-    tags.iter().any(|(key, value)| key == PROMPT_TAG && value.eq_ignore_ascii_case("true"))
+pub fn is_prompt(tags: &[Tag]) -> bool {
+    tags.iter().any(|tag| tag.key == PROMPT_TAG && tag.value.eq_ignore_ascii_case("true"))
 }
 
 /// A validated request for a registered model.
@@ -234,7 +239,7 @@ pub struct NewRegisteredModel {
     /// What it is for; may be empty.
     pub description: String,
     /// Its tags, each key once.
-    pub tags: Vec<Pair>,
+    pub tags: Vec<Tag>,
 }
 
 impl TryFrom<CreateRegisteredModel> for NewRegisteredModel {
@@ -247,21 +252,21 @@ impl TryFrom<CreateRegisteredModel> for NewRegisteredModel {
         for tag in &r.tags {
             validate_model_tag(tag.key(), tag.value())?;
         }
-        let tags = r.tags.into_iter().map(|t: RegisteredModelTag| pair(t.key, t.value));
+        let tags = r.tags.into_iter().map(|t: RegisteredModelTag| tag(t.key, t.value));
         Ok(Self { name, description: r.description.unwrap_or_default(), tags: last_of_each(tags) })
     }
 }
 
-fn pair(key: Option<String>, value: Option<String>) -> Pair {
-    (key.unwrap_or_default(), value.unwrap_or_default())
+fn tag(key: Option<String>, value: Option<String>) -> Tag {
+    Tag { key: key.unwrap_or_default(), value: value.unwrap_or_default() }
 }
 
 /// `RESOURCE_ALREADY_EXISTS` for a name that is taken. `new` and `old` have the tags of both.
 ///
 /// Upstream: `handle_resource_already_exist_error`.
-pub fn name_taken(name: &str, new: &[Pair], old: &[Pair]) -> Error {
-    let kind = |tags: &[Pair]| {
-        if tags.iter().any(|(key, _)| key == PROMPT_TAG) { "Prompt" } else { "Registered Model" }
+pub fn name_taken(name: &str, new: &[Tag], old: &[Tag]) -> Error {
+    let kind = |tags: &[Tag]| {
+        if tags.iter().any(|tag| tag.key == PROMPT_TAG) { "Prompt" } else { "Registered Model" }
     };
     let (new, old) = (kind(new), kind(old));
     if new == old {
@@ -292,7 +297,7 @@ pub struct NewModelVersion {
     /// What it is; may be empty.
     pub description: String,
     /// Its tags, each key once.
-    pub tags: Vec<Pair>,
+    pub tags: Vec<Tag>,
     /// Whether it is a version of a prompt.
     pub is_prompt: bool,
 }
@@ -308,7 +313,7 @@ impl NewModelVersion {
         if pattern.is_some_and(|pattern| !pattern.is_match(&source)) {
             return Err(Error::invalid(format!("Invalid model version source: '{source}'.")));
         }
-        let tags = r.tags.into_iter().map(|t: ModelVersionTag| pair(t.key, t.value));
+        let tags = r.tags.into_iter().map(|t: ModelVersionTag| tag(t.key, t.value));
         let tags = last_of_each(tags);
         let is_prompt = is_prompt(&tags);
         if is_prompt && !PROMPT_SOURCES.contains(&source.as_str()) {
@@ -334,7 +339,7 @@ impl NewModelVersion {
     /// `INVALID_PARAMETER_VALUE`. Upstream: `SqlAlchemyStore.create_model_version`.
     pub fn validate(&self) -> Result<()> {
         validate_name(&self.name)?;
-        self.tags.iter().try_for_each(|(key, value)| validate_version_tag(key, value))
+        self.tags.iter().try_for_each(|tag| validate_version_tag(&tag.key, &tag.value))
     }
 
     /// Returns the logged model it comes from, if there is one.
@@ -443,7 +448,7 @@ mod tests {
 
     #[test]
     fn a_taken_name_says_by_what() {
-        let (prompt, model) = ([(PROMPT_TAG.to_owned(), "true".to_owned())], []);
+        let (prompt, model) = ([Tag::from((PROMPT_TAG, "true"))], []);
         assert_eq!(name_taken("x", &model, &model).message, "Registered Model (name=x) already exists.");
         assert_eq!(name_taken("x", &prompt, &prompt).message, "Prompt (name=x) already exists.");
         let message = name_taken("x", &prompt, &model).message;
@@ -477,7 +482,7 @@ mod tests {
         let undone = [(PROMPT_TAG, "true"), (PROMPT_TAG, "false")];
         let new = NewModelVersion::new(request("s3://b/x", &undone), None).unwrap();
         assert!(!new.is_prompt);
-        assert_eq!(new.tags, [(PROMPT_TAG.to_owned(), "false".to_owned())]);
+        assert_eq!(new.tags, [Tag::from((PROMPT_TAG, "false"))]);
         let pattern = regex::Regex::new("^s3://").unwrap();
         let message = NewModelVersion::new(request("/x", &[]), Some(&pattern)).unwrap_err().message;
         assert_eq!(message, "Invalid model version source: '/x'.");

@@ -10,7 +10,7 @@ use crate::domain::demo::{EXPERIMENT, Feature, MADE_BY, TIMES, content, prompt_n
 use crate::domain::evaluation_dataset::NewEvaluationDataset;
 use crate::domain::evaluation_dataset::records::parse_records;
 use crate::domain::experiment::NewExperiment;
-use crate::domain::ids::{ReviewQueueId, RunId, Tag};
+use crate::domain::ids::{ModelAlias, ModelName, ReviewQueueId, RunId, Tag, VersionText};
 use crate::domain::issue::NewIssue;
 use crate::domain::label_schema::NewLabelSchema;
 use crate::domain::registry::{NewModelVersion, NewRegisteredModel};
@@ -88,8 +88,9 @@ impl Demo<'_> {
                 ] });
                 let made =
                     self.app.store.create_model_version(NewModelVersion::new(request(new)?, None)?).await?;
-                let (alias, number) = (version.alias.clone(), made.version().to_owned());
-                self.app.store.set_registered_model_alias(name.clone(), alias, number).await?;
+                let alias = ModelAlias::from(version.alias.as_str());
+                let (model, number) = (ModelName::from(name.as_str()), VersionText::from(made.version()));
+                self.app.store.set_registered_model_alias(model, alias, number).await?;
             }
         }
         Ok(())

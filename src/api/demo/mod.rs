@@ -14,7 +14,7 @@ use super::state::AppState;
 use crate::api::state::App;
 use crate::domain::demo::traces::{self, DemoTrace, Place};
 use crate::domain::demo::{EXPERIMENT, Feature, TIMES, content, runs, views};
-use crate::domain::ids::{ExperimentId, Tag};
+use crate::domain::ids::{ExperimentId, ModelName, Tag};
 use crate::domain::time::now_ms;
 use crate::domain::{Error, ErrorCode, Result};
 use crate::proto::{Experiment, SearchIssues};
@@ -166,7 +166,7 @@ impl<'a> Demo<'a> {
         Ok(match feature {
             Feature::Prompts => {
                 let Some(prompt) = content().prompts.first() else { return Ok(false) };
-                or_none(store.get_registered_model(prompt.full_name()).await)?.is_some()
+                or_none(store.get_registered_model(ModelName::from(prompt.full_name())).await)?.is_some()
             }
             Feature::Traces => {
                 let Some(trace) = self.traces.first() else { return Ok(false) };

@@ -7,7 +7,7 @@ use super::{Demo, or_none, request};
 use crate::domain::Result;
 use crate::domain::demo::runs::{self, EVALUATIONS};
 use crate::domain::demo::{Feature, content, views};
-use crate::domain::ids::{LabelSchemaId, ReviewQueueId, RunId};
+use crate::domain::ids::{LabelSchemaId, ModelName, ReviewQueueId, RunId};
 use crate::domain::issue::IssueUpdate;
 use crate::domain::trace::delete::Deletion;
 use crate::proto::UpdateIssue;
@@ -34,7 +34,7 @@ impl Demo<'_> {
 
     async fn remove_prompts(&self) -> Result<()> {
         for prompt in &content().prompts {
-            or_none(self.app.store.delete_registered_model(prompt.full_name()).await)?;
+            or_none(self.app.store.delete_registered_model(ModelName::from(prompt.full_name())).await)?;
         }
         Ok(())
     }

@@ -3,7 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use super::Event;
-use crate::domain::registry::{PROMPT_TAG, PROMPT_TEXT_TAG, Pair, is_prompt};
+use crate::domain::ids::Tag;
+use crate::domain::registry::{PROMPT_TAG, PROMPT_TEXT_TAG, is_prompt};
 use crate::domain::{Result, python};
 use crate::proto::WebhookAction::{Created, Deleted, Set};
 use crate::proto::{WebhookAction, WebhookEntity};
@@ -22,7 +23,7 @@ pub enum Kind {
 
 impl Kind {
     /// Reads the kind from tags, each key once.
-    pub fn of(tags: &[Pair]) -> Self {
+    pub fn of(tags: &[Tag]) -> Self {
         if is_prompt(tags) { Self::Prompt } else { Self::Model }
     }
 }
@@ -41,13 +42,13 @@ pub struct Change {
 #[expect(missing_docs, reason = "the fields have the names of the protocol")]
 pub enum What {
     /// It was registered.
-    Created { tags: Vec<Pair>, description: Option<String> },
+    Created { tags: Vec<Tag>, description: Option<String> },
     /// A version was made.
     VersionCreated {
         version: String,
         source: String,
         run_id: Option<String>,
-        tags: Vec<Pair>,
+        tags: Vec<Tag>,
         description: Option<String>,
     },
     /// A tag of its own was set.
@@ -146,9 +147,9 @@ impl Change {
 }
 
 /// Writes tags as an object without those of `hidden`; of two with one key the last counts.
-fn object(tags: &[Pair], hidden: &[&str]) -> Map<String, Value> {
-    let shown = tags.iter().filter(|(key, _)| !hidden.contains(&key.as_str()));
-    shown.map(|(key, value)| (key.clone(), Value::from(value.as_str()))).collect()
+fn object(tags: &[Tag], hidden: &[&str]) -> Map<String, Value> {
+    let shown = tags.iter().filter(|tag| !hidden.contains(&tag.key.as_str()));
+    shown.map(|tag| (tag.key.clone(), Value::from(tag.value.as_str()))).collect()
 }
 
 /// Returns the bytes that are sent of `event` at `timestamp`, which is a time as ISO 8601 writes it.
@@ -195,12 +196,12 @@ fn examples(kind: Kind) -> Vec<Change> {
         Kind::Model => ("example_model", "An example registered model", "An example model version"),
         Kind::Prompt => ("example_prompt", "An example prompt", "An example prompt version"),
     };
-    let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
-    let mut tags = vec![pair("example_key", "example_value")];
+    let tag = |key: &str, value: &str| Tag { key: key.to_owned(), value: value.to_owned() };
+    let mut tags = vec![tag("example_key", "example_value")];
     let mut version_tags = tags.clone();
     if kind == Kind::Prompt {
-        tags.push(pair(PROMPT_TAG, "true"));
-        version_tags.extend([pair(PROMPT_TAG, "true"), pair(PROMPT_TEXT_TAG, "Hello {{name}}!")]);
+        tags.push(tag(PROMPT_TAG, "true"));
+        version_tags.extend([tag(PROMPT_TAG, "true"), tag(PROMPT_TEXT_TAG, "Hello {{name}}!")]);
     }
     let version = || "1".to_owned();
     let key = || "example_key".to_owned();
@@ -236,8 +237,8 @@ mod tests {
         body(change.event(kind).unwrap(), "2026-01-31T12:00:00.000001+00:00", &change.data(kind))
     }
 
-    fn pairs(tags: &[(&str, &str)]) -> Vec<Pair> {
-        tags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    fn pairs(tags: &[(&str, &str)]) -> Vec<Tag> {
+        tags.iter().copied().map(Tag::from).collect()
     }
 
     #[test]

@@ -8,6 +8,7 @@ use super::versions::{
 };
 use super::{get_row, lock_model, tags_of, touch};
 use crate::domain::experiment::DEFAULT_WORKSPACE;
+use crate::domain::ids::{ModelAlias, ModelName};
 use crate::domain::model_source::{
     self, Check, LocalSource, ModelUri, Owner, OwnerKind, Which, inherit, is_within, not_contained,
     prompt_as_source, registered_source,
@@ -140,7 +141,7 @@ fn version_of(conn: &mut Conn, name: &str, which: &Which) -> Result<VersionRow> 
         Which::Number(number) => get_version(conn, &VersionKey::parse(Some(name.to_owned()), number)?),
         Which::Alias(alias) => {
             crate::domain::registry::validate_alias(alias)?;
-            version_by_alias(conn, name, alias)
+            version_by_alias(conn, &ModelName::from(name), &ModelAlias::from(alias.as_str()))
         }
         Which::Latest => newest(conn, name, None),
         Which::Stage(stage) => newest(conn, name, Some(stage)),

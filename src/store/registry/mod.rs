@@ -24,8 +24,9 @@ use super::schema::{
 use super::statement::{Bind, json_list, statement};
 use super::{Store, each};
 use crate::domain::experiment::DEFAULT_WORKSPACE;
+use crate::domain::ids::{ModelAlias, ModelName, Tag, VersionText};
 use crate::domain::registry::{
-    NewRegisteredModel, Pair, VersionKey, name_taken, validate_alias, validate_model_tag, validate_name,
+    NewRegisteredModel, VersionKey, name_taken, validate_alias, validate_model_tag, validate_name,
     validate_new_alias, validate_new_name, validate_tag_key,
 };
 use crate::domain::time::now_ms;
@@ -55,7 +56,7 @@ impl Store {
     ///
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST`; `INVALID_PARAMETER_VALUE` for a name that no model can have.
-    pub async fn get_registered_model(&self, name: String) -> Result<RegisteredModel> {
+    pub async fn get_registered_model(&self, name: ModelName) -> Result<RegisteredModel> {
         self.read(move |conn| {
             let row = get_row(conn, &name)?;
             single(conn, row)
@@ -68,7 +69,11 @@ impl Store {
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST`, and `RESOURCE_ALREADY_EXISTS` for a name in use. Upstream:
     /// `SqlAlchemyStore.rename_registered_model`.
-    pub async fn rename_registered_model(&self, name: String, new_name: String) -> Result<RegisteredModel> {
+    pub async fn rename_registered_model(
+        &self,
+        name: ModelName,
+        new_name: String,
+    ) -> Result<RegisteredModel> {
         validate_new_name(&new_name)?;
         self.write(move |conn| rename_in(conn, &name, &new_name)).await
     }
@@ -79,14 +84,14 @@ impl Store {
     /// `RESOURCE_DOES_NOT_EXIST`.
     pub async fn update_registered_model(
         &self,
-        name: String,
+        name: ModelName,
         description: String,
     ) -> Result<RegisteredModel> {
         self.write(move |conn| {
             let mut row = lock_model(conn, &name)?;
             row.last_updated_time = Some(now_ms());
             row.description = Some(description.clone());
-            let model = registered_models::table.find((DEFAULT_WORKSPACE, &name));
+            let model = registered_models::table.find((DEFAULT_WORKSPACE, name.as_str()));
             let new = (
                 registered_models::description.eq(&description),
                 registered_models::last_updated_time.eq(row.last_updated_time),
@@ -101,7 +106,7 @@ impl Store {
     ///
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST`.
-    pub async fn delete_registered_model(&self, name: String) -> Result<()> {
+    pub async fn delete_registered_model(&self, name: ModelName) -> Result<()> {
         self.write(move |conn| delete_in(conn, &name)).await
     }
 
@@ -109,13 +114,14 @@ impl Store {
     ///
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST`; `INVALID_PARAMETER_VALUE` for a bad key or value.
-    pub async fn set_registered_model_tag(&self, name: String, key: String, value: String) -> Result<()> {
+    pub async fn set_registered_model_tag(&self, name: ModelName, tag: Tag) -> Result<()> {
         validate_name(&name)?;
-        validate_model_tag(&key, &value)?;
+        validate_model_tag(&tag.key, &tag.value)?;
         self.write_announced(move |conn| {
             lock_model(conn, &name)?;
-            upsert_tags(conn, &name, &[(key.clone(), value.clone())])?;
-            Ok(((), Change::new(&name, What::TagSet { key: key.clone(), value: value.clone() })))
+            upsert_tags(conn, &name, std::slice::from_ref(&tag))?;
+            let Tag { key, value } = tag.clone();
+            Ok(((), Change::new(&name, What::TagSet { key, value })))
         })
         .await
     }
@@ -124,12 +130,12 @@ impl Store {
     ///
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST` for an unknown model.
-    pub async fn delete_registered_model_tag(&self, name: String, key: String) -> Result<()> {
+    pub async fn delete_registered_model_tag(&self, name: ModelName, key: String) -> Result<()> {
         validate_name(&name)?;
         validate_tag_key(&key)?;
         self.write_announced(move |conn| {
             lock_model(conn, &name)?;
-            let tag = registered_model_tags::table.find((DEFAULT_WORKSPACE, &key, &name));
+            let tag = registered_model_tags::table.find((DEFAULT_WORKSPACE, key.as_str(), name.as_str()));
             each!(conn, c => diesel::delete(tag).execute(c))?;
             Ok(((), Change::new(&name, What::TagDeleted { key: key.clone() })))
         })
@@ -143,19 +149,19 @@ impl Store {
     /// `SqlAlchemyStore.set_registered_model_alias`.
     pub async fn set_registered_model_alias(
         &self,
-        name: String,
-        alias: String,
-        version: String,
+        name: ModelName,
+        alias: ModelAlias,
+        version: VersionText,
     ) -> Result<()> {
         validate_name(&name)?;
         validate_new_alias(&alias)?;
-        let key = VersionKey::parse(Some(name), &version)?;
+        let key = VersionKey::of(name, &version)?;
         self.write_announced(move |conn| {
             let (_, row) = versions::lock_version(conn, &key)?;
             let new = (
                 registered_model_aliases::workspace.eq(DEFAULT_WORKSPACE),
-                registered_model_aliases::name.eq(&key.name),
-                registered_model_aliases::alias.eq(&alias),
+                registered_model_aliases::name.eq(key.name.as_str()),
+                registered_model_aliases::alias.eq(alias.as_str()),
                 registered_model_aliases::version.eq(row.version),
             );
             each!(conn, c => diesel::insert_into(registered_model_aliases::table)
@@ -168,7 +174,7 @@ impl Store {
                 .do_update()
                 .set(registered_model_aliases::version.eq(row.version))
                 .execute(c))?;
-            let (alias, version) = (alias.clone(), version.clone());
+            let (alias, version) = (alias.to_string(), version.to_string());
             Ok(((), Change::new(&key.name, What::AliasSet { alias, version })))
         })
         .await
@@ -178,14 +184,15 @@ impl Store {
     ///
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST` for an unknown model.
-    pub async fn delete_registered_model_alias(&self, name: String, alias: String) -> Result<()> {
+    pub async fn delete_registered_model_alias(&self, name: ModelName, alias: ModelAlias) -> Result<()> {
         validate_name(&name)?;
         validate_alias(&alias)?;
         self.write_announced(move |conn| {
             lock_model(conn, &name)?;
-            let row = registered_model_aliases::table.find((DEFAULT_WORKSPACE, &name, &alias));
+            let row =
+                registered_model_aliases::table.find((DEFAULT_WORKSPACE, name.as_str(), alias.as_str()));
             each!(conn, c => diesel::delete(row).execute(c))?;
-            Ok(((), Change::new(&name, What::AliasDeleted { alias: alias.clone() })))
+            Ok(((), Change::new(&name, What::AliasDeleted { alias: alias.to_string() })))
         })
         .await
     }
@@ -308,12 +315,14 @@ fn delete_in(conn: &mut Conn, name: &str) -> Result<()> {
     Ok(())
 }
 
-fn upsert_tags(conn: &mut Conn, name: &str, tags: &[Pair]) -> Result<()> {
+fn upsert_tags(conn: &mut Conn, name: &str, tags: &[Tag]) -> Result<()> {
     use registered_model_tags::{key, name as model, table, value, workspace};
     for chunk in tags.chunks(ROWS_PER_STATEMENT) {
         let rows: Vec<_> = chunk
             .iter()
-            .map(|(k, v)| (workspace.eq(DEFAULT_WORKSPACE), model.eq(name), key.eq(k), value.eq(v)))
+            .map(|tag| {
+                (workspace.eq(DEFAULT_WORKSPACE), model.eq(name), key.eq(&tag.key), value.eq(&tag.value))
+            })
             .collect();
         each!(conn, c => diesel::insert_into(table)
             .values(&rows)
@@ -326,13 +335,13 @@ fn upsert_tags(conn: &mut Conn, name: &str, tags: &[Pair]) -> Result<()> {
 }
 
 /// Returns the tags of a model.
-pub(super) fn tags_of(conn: &mut Conn, name: &str) -> Result<Vec<Pair>> {
+pub(super) fn tags_of(conn: &mut Conn, name: &str) -> Result<Vec<Tag>> {
     let rows: Vec<(String, Option<String>)> = each!(conn, c => registered_model_tags::table
         .filter(registered_model_tags::workspace.eq(DEFAULT_WORKSPACE))
         .filter(registered_model_tags::name.eq(name))
         .select((registered_model_tags::key, registered_model_tags::value))
         .load(c))?;
-    Ok(rows.into_iter().map(|(key, value)| (key, value.unwrap_or_default())).collect())
+    Ok(rows.into_iter().map(|(key, value)| Tag { key, value: value.unwrap_or_default() }).collect())
 }
 
 /// Returns the aliases of a model with the versions they name, sorted.

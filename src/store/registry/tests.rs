@@ -53,7 +53,7 @@ fn models_live() {
 
         let described = store.update_registered_model("a".into(), "what it is".into()).await.unwrap();
         assert_eq!(described.description(), "what it is");
-        store.set_registered_model_tag("a".into(), "x".into(), "y".into()).await.unwrap();
+        store.set_registered_model_tag("a".into(), ("x", "y").into()).await.unwrap();
         store.delete_registered_model_tag("a".into(), "k".into()).await.unwrap();
         store.delete_registered_model_tag("a".into(), "none".into()).await.unwrap();
         let found = store.get_registered_model("a".into()).await.unwrap();
@@ -248,8 +248,8 @@ fn versions_are_described_and_tagged() {
     on_each_database(|store| async move {
         store.register("m", json!([])).await;
         store.make_version("m", json!([])).await;
-        store.set_model_version_tag(key("m", 1), ("k".into(), "v".into())).await.unwrap();
-        store.set_model_version_tag(key("m", 1), ("k".into(), "w".into())).await.unwrap();
+        store.set_model_version_tag(key("m", 1), ("k", "v").into()).await.unwrap();
+        store.set_model_version_tag(key("m", 1), ("k", "w").into()).await.unwrap();
         store.set_registered_model_alias("m".into(), "b".into(), "1".into()).await.unwrap();
         store.set_registered_model_alias("m".into(), "a".into(), "1".into()).await.unwrap();
         let version = store.update_model_version(key("m", 1), Some("text".into())).await.unwrap();
@@ -262,8 +262,7 @@ fn versions_are_described_and_tagged() {
         let version = store.get_model_version(key("m", 1)).await.unwrap();
         assert_eq!((version.tags.len(), version.aliases.join(" ").as_str()), (0, "a"));
         for version in [2, 99_999_999_999] {
-            let error =
-                store.set_model_version_tag(key("m", version), ("k".into(), "v".into())).await.unwrap_err();
+            let error = store.set_model_version_tag(key("m", version), ("k", "v").into()).await.unwrap_err();
             assert_eq!(error.message, format!("Model Version (name=m, version={version}) not found"));
         }
     });
@@ -276,7 +275,7 @@ fn sqlite_shows_tags_in_the_order_of_setting_and_aliases_sorted() {
         store.register("model", tags.clone()).await;
         store.make_version("model", tags.clone()).await;
         store.make_version("model", tags).await;
-        store.set_registered_model_tag("model".into(), "b".into(), "v".into()).await.unwrap();
+        store.set_registered_model_tag("model".into(), ("b", "v").into()).await.unwrap();
         for alias in ["y", "c"] {
             store.set_registered_model_alias("model".into(), alias.into(), "1".into()).await.unwrap();
         }

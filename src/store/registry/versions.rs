@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 
 use super::{ModelRow, aliases_of, find_locked, get_row, touch};
 use crate::domain::experiment::DEFAULT_WORKSPACE;
+use crate::domain::ids::{ModelAlias, ModelName, Tag};
 use crate::domain::registry::{
-    Pair, Stage, VersionKey, is_latest, validate_alias, validate_name, validate_tag_key, validate_version_tag,
+    Stage, VersionKey, is_latest, validate_alias, validate_name, validate_tag_key, validate_version_tag,
 };
 use crate::domain::time::now_ms;
 use crate::domain::webhook::change::{Change, What};
@@ -39,7 +40,11 @@ impl Store {
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST` for an unknown model, `INVALID_PARAMETER_VALUE` for an unknown alias. Upstream:
     /// `SqlAlchemyStore.get_model_version_by_alias`.
-    pub async fn get_model_version_by_alias(&self, name: String, alias: String) -> Result<ModelVersion> {
+    pub async fn get_model_version_by_alias(
+        &self,
+        name: ModelName,
+        alias: ModelAlias,
+    ) -> Result<ModelVersion> {
         validate_name(&name)?;
         validate_alias(&alias)?;
         self.read(move |conn| {
@@ -54,7 +59,11 @@ impl Store {
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST` for an unknown model, `INVALID_PARAMETER_VALUE` for an unknown stage. Upstream:
     /// `SqlAlchemyStore.get_latest_versions`.
-    pub async fn get_latest_versions(&self, name: String, stages: Vec<String>) -> Result<Vec<ModelVersion>> {
+    pub async fn get_latest_versions(
+        &self,
+        name: ModelName,
+        stages: Vec<String>,
+    ) -> Result<Vec<ModelVersion>> {
         self.read(move |conn| {
             get_row(conn, &name)?;
             let stages = stages.iter().map(|stage| Stage::parse(stage)).collect::<Result<Vec<_>>>()?;
@@ -155,12 +164,12 @@ impl Store {
     ///
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST`; `INVALID_PARAMETER_VALUE` for a bad key or value.
-    pub async fn set_model_version_tag(&self, key: VersionKey, tag: Pair) -> Result<()> {
-        validate_version_tag(&tag.0, &tag.1)?;
+    pub async fn set_model_version_tag(&self, key: VersionKey, tag: Tag) -> Result<()> {
+        validate_version_tag(&tag.key, &tag.value)?;
         self.write_announced(move |conn| {
             let (_, row) = lock_version(conn, &key)?;
             upsert_tags(conn, &row.name, row.version, std::slice::from_ref(&tag))?;
-            let (key, value) = tag.clone();
+            let Tag { key, value } = tag.clone();
             let what = What::VersionTagSet { version: row.version.to_string(), key, value };
             Ok(((), Change::new(&row.name, what)))
         })
@@ -317,20 +326,20 @@ pub(super) fn lock_version(conn: &mut Conn, key: &VersionKey) -> Result<(ModelRo
 }
 
 /// Returns the version that an alias names.
-pub(super) fn version_by_alias(conn: &mut Conn, name: &str, alias: &str) -> Result<VersionRow> {
+pub(super) fn version_by_alias(conn: &mut Conn, name: &ModelName, alias: &ModelAlias) -> Result<VersionRow> {
     get_row(conn, name)?;
     if is_latest(alias) {
         let newest = latest_versions(conn, &[name])?.into_iter().max_by_key(|row| row.version);
         return newest.ok_or_else(|| Error::not_found(format!("Latest version not found for model {name}.")));
     }
     let found: Option<i32> = each!(conn, c => registered_model_aliases::table
-        .find((DEFAULT_WORKSPACE, name, alias))
+        .find((DEFAULT_WORKSPACE, name.as_str(), alias.as_str()))
         .select(registered_model_aliases::version)
         .first(c)
         .optional())?;
     let version =
         found.ok_or_else(|| Error::invalid(format!("Registered model alias {alias} not found.")))?;
-    get_version(conn, &VersionKey { name: name.to_owned(), version: version.into() })
+    get_version(conn, &VersionKey { name: name.clone(), version: version.into() })
 }
 
 /// Returns the newest version of each stage of each model, by name and number. One statement.
@@ -408,13 +417,14 @@ fn delete_in(conn: &mut Conn, key: &VersionKey) -> Result<()> {
 }
 
 /// Writes tags of a version over earlier values.
-pub(super) fn upsert_tags(conn: &mut Conn, name: &str, number: i32, tags: &[Pair]) -> Result<()> {
+pub(super) fn upsert_tags(conn: &mut Conn, name: &str, number: i32, tags: &[Tag]) -> Result<()> {
     use diesel::upsert::excluded;
     use model_version_tags::{key, name as model, table, value, version, workspace};
     for chunk in tags.chunks(super::ROWS_PER_STATEMENT) {
         let rows: Vec<_> = chunk
             .iter()
-            .map(|(k, v)| {
+            .map(|tag| {
+                let Tag { key: k, value: v } = tag;
                 (workspace.eq(DEFAULT_WORKSPACE), model.eq(name), version.eq(number), key.eq(k), value.eq(v))
             })
             .collect();

@@ -55,7 +55,7 @@ fn a_change_is_queued_for_those_who_asked() {
         assert_eq!(body["data"], json!({"name": "m", "version": "1", "key": "k", "value": "v"}));
         assert!(claim(&store).await.is_none());
 
-        let what = What::Created { tags: vec![(PROMPT_TAG.into(), "true".into())], description: None };
+        let what = What::Created { tags: vec![(PROMPT_TAG, "true").into()], description: None };
         store.announce(Change { name: "p".into(), what }).await.unwrap();
         let claimed = claim(&store).await.unwrap();
         assert_eq!((claimed.webhook_id, claimed.event.as_str()), (prompt, "prompt.created"));
