@@ -6,6 +6,7 @@ use crate::api::extract::Check::Required;
 use crate::api::extract::{Proto, Request, Schema};
 use crate::api::reply::{self, Reply};
 use crate::api::state::App;
+use crate::domain::ids::{AssessmentId, TraceId};
 use crate::domain::trace::assessment::{AssessmentUpdate, AssessmentValue};
 use crate::proto::{
     CreateAssessment, UpdateAssessment, create_assessment, delete_assessment, get_assessment_request,
@@ -28,7 +29,7 @@ impl Request for UpdateAssessment {
 /// `POST traces/{trace_id}/assessments`. Upstream: `_create_assessment`.
 pub async fn create_assessment(
     app: App,
-    trace_id: Path<String>,
+    trace_id: Path<TraceId>,
     Proto(r): Proto<CreateAssessment>,
 ) -> Reply<create_assessment::Response> {
     let new = AssessmentValue::try_from(r.assessment.unwrap_or_default())?;
@@ -39,7 +40,7 @@ pub async fn create_assessment(
 /// `GET traces/{trace_id}/assessments/{assessment_id}`. Upstream: `_get_assessment`.
 pub async fn get_assessment(
     app: App,
-    path: Path<(String, String)>,
+    path: Path<(TraceId, AssessmentId)>,
 ) -> Reply<get_assessment_request::Response> {
     let (trace_id, id) = path.into_inner();
     let assessment = app.store.get_assessment(trace_id, id).await?;
@@ -49,7 +50,7 @@ pub async fn get_assessment(
 /// `PATCH traces/{trace_id}/assessments/{assessment_id}`. Upstream: `_update_assessment`.
 pub async fn update_assessment(
     app: App,
-    path: Path<(String, String)>,
+    path: Path<(TraceId, AssessmentId)>,
     Proto(r): Proto<UpdateAssessment>,
 ) -> Reply<update_assessment::Response> {
     let (trace_id, id) = path.into_inner();
@@ -58,7 +59,10 @@ pub async fn update_assessment(
 }
 
 /// `DELETE traces/{trace_id}/assessments/{assessment_id}`. Upstream: `_delete_assessment`.
-pub async fn delete_assessment(app: App, path: Path<(String, String)>) -> Reply<delete_assessment::Response> {
+pub async fn delete_assessment(
+    app: App,
+    path: Path<(TraceId, AssessmentId)>,
+) -> Reply<delete_assessment::Response> {
     let (trace_id, id) = path.into_inner();
     app.store.delete_assessment(trace_id, id).await?;
     reply::empty()

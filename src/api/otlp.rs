@@ -13,6 +13,7 @@ use super::body::{Body, VALUE_SIZE};
 use super::reply::log;
 use super::state::App;
 use super::unpack::{Fault, MAX_GROWTH, Packing, measure};
+use crate::domain::ids::RunId;
 use crate::domain::trace::prices::Prices;
 use crate::domain::trace::size;
 use crate::domain::trace::span::{NewSpans, Refused};
@@ -96,7 +97,7 @@ async fn export(app: &App, request: &HttpRequest, payload: Payload) -> Result<()
     if spans.is_empty() {
         return Ok(());
     }
-    let run_id = text(headers, "x-mlflow-run-id").filter(|id| !id.is_empty()).map(str::to_owned);
+    let run_id = text(headers, "x-mlflow-run-id").filter(|id| !id.is_empty()).map(RunId::from);
     let ended = if run_id.is_some() { spans.ended_traces() } else { Vec::new() };
     app.store.log_spans(spans).await?;
     if let Some(run_id) = run_id.filter(|_| !ended.is_empty()) {

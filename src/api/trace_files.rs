@@ -12,7 +12,7 @@ use crate::api::answer::{LARGE, Unwritten};
 use crate::api::downloads::{self, Sender};
 use crate::api::state::App;
 use crate::artifacts::ArtifactPath;
-use crate::domain::ids::ExperimentId;
+use crate::domain::ids::{ExperimentId, TraceId};
 use crate::domain::trace::ARTIFACT_LOCATION;
 use crate::domain::{Error, ErrorCode, Result, artifact_uri};
 use crate::proto::TraceInfoV3;
@@ -40,7 +40,7 @@ pub async fn get_trace_artifact(
         Error::new(ErrorCode::BadRequest, "Request must include the \"request_id\" query parameter.")
     })?;
     if let Some(path) = path.filter(|path| !path.is_empty()) {
-        return send_attachment(&app, &request, id, &path).await;
+        return send_attachment(&app, &request, TraceId::from(id), &path).await;
     }
     let found = app.store.get_traces(vec![id.clone()], None).await?.pop();
     let trace = found.ok_or_else(|| Error::not_found(format!("Trace with ID {id} is not found.")))?;
@@ -80,7 +80,7 @@ fn spans_file(spans: Vec<String>) -> HttpResponse {
 }
 
 /// Sends an attachment of a trace, which is named by a UUID.
-async fn send_attachment(app: &App, request: &HttpRequest, id: String, path: &str) -> Result<HttpResponse> {
+async fn send_attachment(app: &App, request: &HttpRequest, id: TraceId, path: &str) -> Result<HttpResponse> {
     ArtifactPath::parse(path)?;
     if Uuid::parse_str(path).map(|uuid| uuid.to_string()).as_deref() != Ok(path) {
         let message = format!("Invalid attachment path: '{path}'. Attachment path must be a valid UUID.");

@@ -8,6 +8,7 @@ use crate::api::extract::Check::{Array, Bool, Int, Keyed, Required, Str, Strings
 use crate::api::extract::{Proto, Request, Schema, Scoped};
 use crate::api::reply::{self, Reply};
 use crate::api::state::App;
+use crate::domain::ids::{RunId, Tag, TraceId};
 use crate::domain::trace::delete::Deletion;
 use crate::domain::trace::info::NewTrace;
 use crate::domain::trace::stored::{self, SpanMessage};
@@ -116,7 +117,7 @@ pub async fn end_trace(app: App, id: Path<String>, Proto(r): Proto<EndTrace>) ->
 }
 
 /// `GET 2.0 traces/{request_id}/info`. Upstream: `_deprecated_get_trace_info_v2`.
-pub async fn get_trace_info_v2(app: App, id: Path<String>) -> Reply<get_trace_info::Response> {
+pub async fn get_trace_info_v2(app: App, id: Path<TraceId>) -> Reply<get_trace_info::Response> {
     let info = app.store.get_trace_info(id.into_inner()).await?;
     reply::json(get_trace_info::Response { trace_info: Some(TraceInfo::from(info)) })
 }
@@ -216,7 +217,7 @@ pub async fn delete_traces(app: App, Proto(r): Proto<DeleteTraces>) -> Reply<del
 /// `PATCH 2.0 traces/{request_id}/tags`. Upstream: `_set_trace_tag`.
 pub async fn set_trace_tag(
     app: App,
-    id: Path<String>,
+    id: Path<TraceId>,
     Proto(r): Proto<SetTraceTag>,
 ) -> Reply<set_trace_tag::Response> {
     set_tag(&app, id.into_inner(), r.key(), r.value()).await?;
@@ -226,20 +227,20 @@ pub async fn set_trace_tag(
 /// `PATCH 3.0 traces/{trace_id}/tags`. Upstream: `_set_trace_tag_v3`.
 pub async fn set_trace_tag_v3(
     app: App,
-    id: Path<String>,
+    id: Path<TraceId>,
     Proto(r): Proto<SetTraceTagV3>,
 ) -> Reply<set_trace_tag::Response> {
     set_tag(&app, id.into_inner(), r.key(), r.value()).await?;
     reply::empty()
 }
 
-async fn set_tag(app: &App, id: String, key: &str, value: &str) -> Result<()> {
+async fn set_tag(app: &App, id: TraceId, key: &str, value: &str) -> Result<()> {
     require_mutable(key, "set")?;
     let (key, value) = tag(key, value.to_owned())?;
     if key == TRACE_NAME {
         validate::length("Trace name", TRACE_NAME_LENGTH, &value)?;
     }
-    app.store.set_trace_tag(id, key, value).await
+    app.store.set_trace_tag(id, Tag { key, value }).await
 }
 
 /// Upstream: `_validate_trace_tag_handler_mutation`.
@@ -254,7 +255,7 @@ fn require_mutable(key: &str, operation: &str) -> Result<()> {
 /// `DELETE 2.0 traces/{request_id}/tags`. Upstream: `_delete_trace_tag`.
 pub async fn delete_trace_tag(
     app: App,
-    id: Path<String>,
+    id: Path<TraceId>,
     Proto(r): Proto<DeleteTraceTag>,
 ) -> Reply<delete_trace_tag::Response> {
     require_mutable(r.key(), "deleted")?;
@@ -265,7 +266,7 @@ pub async fn delete_trace_tag(
 /// `DELETE 3.0 traces/{trace_id}/tags`. Upstream: `_delete_trace_tag_v3`.
 pub async fn delete_trace_tag_v3(
     app: App,
-    id: Path<String>,
+    id: Path<TraceId>,
     Proto(r): Proto<DeleteTraceTagV3>,
 ) -> Reply<delete_trace_tag::Response> {
     require_mutable(r.key(), "deleted")?;
@@ -285,7 +286,8 @@ pub async fn link_traces_to_run(
             r.trace_ids.len()
         )));
     }
-    app.store.link_traces_to_run(r.trace_ids, r.run_id.unwrap_or_default()).await?;
+    let ids = r.trace_ids.into_iter().map(TraceId::from).collect();
+    app.store.link_traces_to_run(ids, RunId::from(r.run_id)).await?;
     reply::empty()
 }
 
@@ -302,13 +304,13 @@ pub async fn link_prompts_to_trace(
     };
     let prompts: Vec<String> = r.prompt_versions.iter().map(id_of).collect::<Result<_>>()?;
     if !prompts.is_empty() {
-        app.store.link_prompts_to_trace(r.trace_id.unwrap_or_default(), prompts).await?;
+        app.store.link_prompts_to_trace(TraceId::from(r.trace_id), prompts).await?;
     }
     reply::empty()
 }
 
 /// `GET 3.0 traces/{trace_id}`. Upstream: `_get_trace_info_v3`.
-pub async fn get_trace_info(app: App, id: Path<String>) -> Reply<get_trace_info_v3::Response> {
+pub async fn get_trace_info(app: App, id: Path<TraceId>) -> Reply<get_trace_info_v3::Response> {
     let info = app.store.get_trace_info(id.into_inner()).await?;
     reply::json(get_trace_info_v3::Response { trace: Some(Trace { trace_info: Some(info) }) })
 }

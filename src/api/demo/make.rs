@@ -10,7 +10,7 @@ use crate::domain::demo::{EXPERIMENT, Feature, MADE_BY, TIMES, content, prompt_n
 use crate::domain::evaluation_dataset::NewEvaluationDataset;
 use crate::domain::evaluation_dataset::records::parse_records;
 use crate::domain::experiment::NewExperiment;
-use crate::domain::ids::{ModelAlias, ModelName, ReviewQueueId, RunId, Tag, VersionText};
+use crate::domain::ids::{ModelAlias, ModelName, ReviewQueueId, RunId, Tag, TraceId, VersionText};
 use crate::domain::issue::NewIssue;
 use crate::domain::label_schema::NewLabelSchema;
 use crate::domain::registry::{NewModelVersion, NewRegisteredModel};
@@ -107,7 +107,7 @@ impl Demo<'_> {
         for trace in &self.traces {
             if let Some(used) = &trace.question.prompt {
                 let link = format!("{}/{}", prompt_name(&used.name), used.version(trace.assistant));
-                self.app.store.link_prompts_to_trace(trace.id.clone(), vec![link]).await?;
+                self.app.store.link_prompts_to_trace(TraceId::from(trace.id.as_str()), vec![link]).await?;
             }
         }
         let first = self.traces.iter().map(|trace| trace.start_ms).min().unwrap_or_default();
@@ -120,7 +120,7 @@ impl Demo<'_> {
     async fn assess(&self, assessment: Value) -> Result<()> {
         let new = AssessmentValue::try_from(request::<Assessment>(assessment.clone())?)?;
         let trace_id = assessment.get("trace_id").and_then(Value::as_str).unwrap_or_default();
-        self.app.store.create_assessment(trace_id.to_owned(), new).await?;
+        self.app.store.create_assessment(TraceId::from(trace_id), new).await?;
         Ok(())
     }
 
@@ -171,8 +171,8 @@ impl Demo<'_> {
     async fn end_run(&self, run: &str, traces: &[&DemoTrace], batch: Value) -> Result<()> {
         let long = self.app.limits.long_values;
         self.app.store.log(NewBatch::from_batch(request(batch)?, long)?).await?;
-        let ids = traces.iter().map(|trace| trace.id.clone()).collect();
-        self.app.store.link_traces_to_run(ids, run.to_owned()).await?;
+        let ids = traces.iter().map(|trace| TraceId::from(trace.id.as_str())).collect();
+        self.app.store.link_traces_to_run(ids, RunId::from(run)).await?;
         let end = json!({ "run_id": run, "status": "FINISHED", "end_time": now_ms() });
         self.app.store.update_run(RunId::from(run), request(end)?).await?;
         Ok(())

@@ -14,7 +14,7 @@ use super::state::AppState;
 use crate::api::state::App;
 use crate::domain::demo::traces::{self, DemoTrace, Place};
 use crate::domain::demo::{EXPERIMENT, Feature, TIMES, content, runs, views};
-use crate::domain::ids::{ExperimentId, ModelName, Tag};
+use crate::domain::ids::{ExperimentId, ModelName, Tag, TraceId};
 use crate::domain::time::now_ms;
 use crate::domain::{Error, ErrorCode, Result};
 use crate::proto::{Experiment, SearchIssues};
@@ -170,7 +170,7 @@ impl<'a> Demo<'a> {
             }
             Feature::Traces => {
                 let Some(trace) = self.traces.first() else { return Ok(false) };
-                or_none(store.get_trace_info(trace.id.clone()).await)?.is_some()
+                or_none(store.get_trace_info(TraceId::from(trace.id.as_str())).await)?.is_some()
             }
             Feature::CustomView => self.has_tag(views::CUSTOM_VIEW, None),
             Feature::SavedViews => self.has_tag(views::SAVED_VIEW, None),

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value as Tree;
 
+use crate::domain::ids::AssessmentId;
 use crate::domain::time::now_ms;
 use crate::domain::{Error, Result, python};
 use crate::proto::assessment_source::SourceType;
@@ -43,7 +44,7 @@ impl Kind {
 #[derive(Debug, Clone)]
 pub struct AssessmentValue {
     /// Its id.
-    pub id: String,
+    pub id: AssessmentId,
     /// Its name; of an issue the issue's id.
     pub name: String,
     /// What it is.
@@ -67,7 +68,7 @@ pub struct AssessmentValue {
     /// Why.
     pub rationale: Option<String>,
     /// The assessment that it stands for.
-    pub overrides: Option<String>,
+    pub overrides: Option<AssessmentId>,
     /// Its metadata, as JSON.
     pub metadata: Option<String>,
 }
@@ -231,7 +232,7 @@ impl TryFrom<Assessment> for AssessmentValue {
         let source = message.source.unwrap_or_default();
         let source_type = AssessmentSource::source_type(&source);
         Ok(Self {
-            id: set(message.assessment_id).unwrap_or_else(new_id),
+            id: set(message.assessment_id).unwrap_or_else(new_id).into(),
             name: message.assessment_name.unwrap_or_default(),
             kind,
             value,
@@ -252,7 +253,7 @@ impl TryFrom<Assessment> for AssessmentValue {
             span_id: set(message.span_id),
             // Expectations have none, and are only made, never in the place of another.
             rationale: set(message.rationale).filter(|_| kind != Kind::Expectation),
-            overrides: set(message.overrides).filter(|_| kind == Kind::Feedback),
+            overrides: set(message.overrides).filter(|_| kind == Kind::Feedback).map(AssessmentId::from),
             metadata: metadata_json(&message.metadata),
         })
     }

@@ -19,6 +19,7 @@ use super::{
     CHAT_USAGE, COST_KEYS, LLM_COST, SESSION_LENGTH, TOKEN_KEYS, TRACE_NAME, TRACE_NAME_LENGTH, cost_json,
     tag,
 };
+use crate::domain::ids::TraceId;
 use crate::domain::{Error, Result, validate};
 use crate::proto::otlp::{
     Event, ExportTraceServiceRequest, KeyValue, Link, Resource, Span, StatusCode, Value,
@@ -169,11 +170,11 @@ impl NewSpans {
     }
 
     /// Returns the ids of the traces whose first span is here.
-    pub fn ended_traces(&self) -> Vec<String> {
+    pub fn ended_traces(&self) -> Vec<TraceId> {
         self.traces
             .iter()
             .filter(|trace| trace.status.is_some())
-            .map(|trace| trace.trace_id.clone())
+            .map(|trace| TraceId::from(trace.trace_id.as_str()))
             .collect()
     }
 

@@ -9,6 +9,7 @@ use serde_json::Value as Json;
 
 use super::columns::{Column, write_rows};
 use super::info::trace_not_found;
+use crate::domain::ids::{AssessmentId, TraceId};
 use crate::domain::time::now_ms;
 use crate::domain::trace::assessment::{AssessmentUpdate, AssessmentValue, aggregate, metadata_json};
 use crate::domain::{Error, ErrorCode, Result, python};
@@ -32,7 +33,7 @@ impl Store {
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST` for an unknown trace, or an unknown assessment to override.
     /// Upstream: `SqlAlchemyStore.create_assessment`.
-    pub async fn create_assessment(&self, trace_id: String, new: AssessmentValue) -> Result<Assessment> {
+    pub async fn create_assessment(&self, trace_id: TraceId, new: AssessmentValue) -> Result<Assessment> {
         self.write(move |conn| create_in(conn, &trace_id, &new)).await
     }
 
@@ -40,7 +41,7 @@ impl Store {
     ///
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST`.
-    pub async fn get_assessment(&self, trace_id: String, id: String) -> Result<Assessment> {
+    pub async fn get_assessment(&self, trace_id: TraceId, id: AssessmentId) -> Result<Assessment> {
         self.read(move |conn| get_row(conn, &trace_id, &id)?.into_message()).await
     }
 
@@ -51,8 +52,8 @@ impl Store {
     /// Upstream: `SqlAlchemyStore.update_assessment`.
     pub async fn update_assessment(
         &self,
-        trace_id: String,
-        id: String,
+        trace_id: TraceId,
+        id: AssessmentId,
         update: AssessmentUpdate,
     ) -> Result<Assessment> {
         self.write(move |conn| update_in(conn, &trace_id, &id, &update)).await
@@ -61,22 +62,24 @@ impl Store {
     /// Deletes an assessment, if it is there; the one that it overrides is valid again. One transaction.
     ///
     /// Upstream: `SqlAlchemyStore.delete_assessment`.
-    pub async fn delete_assessment(&self, trace_id: String, id: String) -> Result<()> {
+    pub async fn delete_assessment(&self, trace_id: TraceId, id: AssessmentId) -> Result<()> {
         self.write(move |conn| delete_in(conn, &trace_id, &id)).await
     }
 }
 
-fn create_in(conn: &mut Conn, trace_id: &str, new: &AssessmentValue) -> Result<Assessment> {
+fn create_in(conn: &mut Conn, trace_id: &TraceId, new: &AssessmentValue) -> Result<Assessment> {
     // The row is locked, so that what the assessment carries along of its trace stays true.
-    let trace =
-        trace_info::table.find(trace_id).select((trace_info::experiment_id, trace_info::timestamp_ms));
+    let trace = trace_info::table
+        .find(trace_id.as_str())
+        .select((trace_info::experiment_id, trace_info::timestamp_ms));
     let found: Option<(i32, i64)> = match conn {
         Conn::Pg(c) => trace.for_no_key_update().first(c).optional()?,
         Conn::Sqlite(c) => trace.first(c).optional()?,
     };
     let (experiment_id, timestamp_ms) = found.ok_or_else(|| trace_not_found(trace_id))?;
     if let Some(overridden) = &new.overrides {
-        let other = assessments::table.find(overridden).filter(assessments::trace_id.eq(trace_id));
+        let other =
+            assessments::table.find(overridden.as_str()).filter(assessments::trace_id.eq(trace_id.as_str()));
         let update = diesel::update(other).set(assessments::valid.eq(false));
         if each!(conn, c => update.execute(c))? == 0 {
             return Err(assessment_not_found(trace_id, overridden));
@@ -91,7 +94,7 @@ fn create_in(conn: &mut Conn, trace_id: &str, new: &AssessmentValue) -> Result<A
     get_row(conn, trace_id, &new.id)?.into_message()
 }
 
-fn assessment_not_found(trace_id: &str, id: &str) -> Error {
+fn assessment_not_found(trace_id: &TraceId, id: &AssessmentId) -> Error {
     Error::not_found(format!("Assessment with ID '{id}' not found for trace '{trace_id}'"))
 }
 
@@ -189,16 +192,16 @@ pub(super) fn write_assessments(
     Ok(write_rows(conn, &columns, pg, sqlite)?)
 }
 
-fn find_row(conn: &mut Conn, trace_id: &str, id: &str) -> Result<Option<AssessmentRow>> {
-    let found = assessments::table.find(id).filter(assessments::trace_id.eq(trace_id));
+fn find_row(conn: &mut Conn, trace_id: &TraceId, id: &AssessmentId) -> Result<Option<AssessmentRow>> {
+    let found = assessments::table.find(id.as_str()).filter(assessments::trace_id.eq(trace_id.as_str()));
     Ok(each!(conn, c => found.select(AssessmentRow::as_select()).first(c).optional())?)
 }
 
-fn get_row(conn: &mut Conn, trace_id: &str, id: &str) -> Result<AssessmentRow> {
+fn get_row(conn: &mut Conn, trace_id: &TraceId, id: &AssessmentId) -> Result<AssessmentRow> {
     if let Some(row) = find_row(conn, trace_id, id)? {
         return Ok(row);
     }
-    let trace = trace_info::table.find(trace_id).select(trace_info::request_id);
+    let trace = trace_info::table.find(trace_id.as_str()).select(trace_info::request_id);
     let found: Option<String> = each!(conn, c => trace.first(c).optional())?;
     Err(match found {
         Some(_) => assessment_not_found(trace_id, id),
@@ -206,7 +209,12 @@ fn get_row(conn: &mut Conn, trace_id: &str, id: &str) -> Result<AssessmentRow> {
     })
 }
 
-fn update_in(conn: &mut Conn, trace_id: &str, id: &str, update: &AssessmentUpdate) -> Result<Assessment> {
+fn update_in(
+    conn: &mut Conn,
+    trace_id: &TraceId,
+    id: &AssessmentId,
+    update: &AssessmentUpdate,
+) -> Result<Assessment> {
     let mut row = get_row(conn, trace_id, id)?;
     let is = |kind: &str| row.assessment_type == kind;
     if update.expectation.is_some() && !is("expectation") {
@@ -233,7 +241,7 @@ fn update_in(conn: &mut Conn, trace_id: &str, id: &str, update: &AssessmentUpdat
     row.assessment_metadata = metadata_json(&metadata);
     row.last_updated_timestamp = now_ms();
     let (number, is_number) = aggregate(&row.value);
-    each!(conn, c => diesel::update(assessments::table.find(id))
+    each!(conn, c => diesel::update(assessments::table.find(id.as_str()))
         .set((
             assessments::name.eq(&row.name),
             assessments::value.eq(&row.value),
@@ -248,13 +256,13 @@ fn update_in(conn: &mut Conn, trace_id: &str, id: &str, update: &AssessmentUpdat
     row.into_message()
 }
 
-fn delete_in(conn: &mut Conn, trace_id: &str, id: &str) -> Result<()> {
+fn delete_in(conn: &mut Conn, trace_id: &TraceId, id: &AssessmentId) -> Result<()> {
     let Some(row) = find_row(conn, trace_id, id)? else { return Ok(()) };
     if let Some(overridden) = &row.overrides {
         let other = diesel::update(assessments::table.find(overridden)).set(assessments::valid.eq(true));
         each!(conn, c => other.execute(c))?;
     }
-    each!(conn, c => diesel::delete(assessments::table.find(id)).execute(c))?;
+    each!(conn, c => diesel::delete(assessments::table.find(id.as_str())).execute(c))?;
     Ok(())
 }
 

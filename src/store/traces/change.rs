@@ -5,6 +5,7 @@ use diesel::prelude::*;
 use super::columns::{Column, write_rows};
 use super::info::trace_not_found;
 use super::spans::{PG_TAGS, SQLITE_TAGS};
+use crate::domain::ids::{RunId, Tag, TraceId};
 use crate::domain::trace::TRACE_NAME;
 use crate::domain::trace::delete::Deletion;
 use crate::domain::{Error, Result};
@@ -19,15 +20,16 @@ impl Store {
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST` for an unknown trace. Upstream: `SqlAlchemyStore.set_trace_tag`.
     /// Differs: for an unknown trace stock fails with an error of its database.
-    pub async fn set_trace_tag(&self, id: String, key: String, value: String) -> Result<()> {
+    pub async fn set_trace_tag(&self, id: TraceId, tag: Tag) -> Result<()> {
         self.write(move |conn| {
-            if key == TRACE_NAME {
-                let row = diesel::update(trace_info::table.find(&id)).set(trace_info::trace_name.eq(&value));
+            if tag.key == TRACE_NAME {
+                let row = diesel::update(trace_info::table.find(id.as_str()))
+                    .set(trace_info::trace_name.eq(&tag.value));
                 let found = each!(conn, c => row.execute(c))?;
                 return if found == 0 { Err(trace_not_found(&id)) } else { Ok(()) };
             }
             require_trace(conn, &id)?;
-            let columns = [Column::Texts(vec![&id]), Column::Texts(vec![&key]), Column::Texts(vec![&value])];
+            let columns = [&*id, &tag.key, &tag.value].map(|text| Column::Texts(vec![text]));
             write_rows(conn, &columns, PG_TAGS, SQLITE_TAGS)?;
             Ok(())
         })
@@ -38,14 +40,14 @@ impl Store {
     ///
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST` when there is no such tag. Upstream: `SqlAlchemyStore.delete_trace_tag`.
-    pub async fn delete_trace_tag(&self, id: String, key: String) -> Result<()> {
+    pub async fn delete_trace_tag(&self, id: TraceId, key: String) -> Result<()> {
         self.write(move |conn| {
             let deleted = if key == TRACE_NAME {
-                let row = trace_info::table.find(&id).filter(trace_info::trace_name.is_not_null());
+                let row = trace_info::table.find(id.as_str()).filter(trace_info::trace_name.is_not_null());
                 let update = diesel::update(row).set(trace_info::trace_name.eq(None::<String>));
                 each!(conn, c => update.execute(c))?
             } else {
-                each!(conn, c => diesel::delete(trace_tags::table.find((&key, &id))).execute(c))?
+                each!(conn, c => diesel::delete(trace_tags::table.find((key.as_str(), id.as_str()))).execute(c))?
             };
             if deleted > 0 {
                 return Ok(());
@@ -61,10 +63,10 @@ impl Store {
     /// Links traces to a run; links that are there already stay. Neither is looked up.
     ///
     /// Upstream: `SqlAlchemyStore.link_traces_to_run`.
-    pub async fn link_traces_to_run(&self, ids: Vec<String>, run_id: String) -> Result<()> {
+    pub async fn link_traces_to_run(&self, ids: Vec<TraceId>, run_id: RunId) -> Result<()> {
         self.write(move |conn| {
             let runs = vec![run_id.as_str(); ids.len()];
-            link(conn, ids.iter().map(String::as_str).collect(), "run", runs)
+            link(conn, ids.iter().map(TraceId::as_str).collect(), "run", runs)
         })
         .await
     }
@@ -73,7 +75,7 @@ impl Store {
     ///
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST` for an unknown trace. Upstream: `SqlAlchemyStore.link_prompts_to_trace`.
-    pub async fn link_prompts_to_trace(&self, id: String, prompts: Vec<String>) -> Result<()> {
+    pub async fn link_prompts_to_trace(&self, id: TraceId, prompts: Vec<String>) -> Result<()> {
         self.write(move |conn| {
             require_trace(conn, &id)?;
             let ids = vec![id.as_str(); prompts.len()];

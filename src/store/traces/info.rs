@@ -7,6 +7,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Double, Integer, Nullable, Text};
 
 use super::assessments::load_assessments;
+use crate::domain::ids::TraceId;
 use crate::domain::trace::{
     COST, SESSION, TOKEN_USAGE, TRACE_NAME, cost_json, is_column_metadata, token_usage_json,
 };
@@ -101,7 +102,7 @@ impl Store {
     ///
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST`.
-    pub async fn get_trace_info(&self, id: String) -> Result<TraceInfoV3> {
+    pub async fn get_trace_info(&self, id: TraceId) -> Result<TraceInfoV3> {
         self.read(move |conn| get_info(conn, &id)).await
     }
 

@@ -124,7 +124,10 @@ fn what_is_refused_leaves_nothing_behind() {
         store.ensure_default_experiment().await.unwrap();
         let unknown = log(&store, 77, &[span(1, 1, 0)]).await.unwrap_err();
         assert_eq!(unknown.code, ErrorCode::ResourceDoesNotExist);
-        assert_eq!(store.get_trace_info(id(1)).await.unwrap_err().code, ErrorCode::ResourceDoesNotExist);
+        assert_eq!(
+            store.get_trace_info(id(1).into()).await.unwrap_err().code,
+            ErrorCode::ResourceDoesNotExist
+        );
 
         store
             .start_trace(started(2, &json!({ "tags": { "mlflow.trace.spansLocation": "ARCHIVE_REPO" } })))
@@ -136,11 +139,11 @@ fn what_is_refused_leaves_nothing_behind() {
         for outcome in refused {
             assert_eq!(outcome.unwrap_err().code, ErrorCode::InvalidState);
         }
-        assert!(store.get_trace_info(id(3)).await.is_err());
-        assert_eq!(store.get_trace_info(id(2)).await.unwrap().request_preview, None);
+        assert!(store.get_trace_info(id(3).into()).await.is_err());
+        assert_eq!(store.get_trace_info(id(2).into()).await.unwrap().request_preview, None);
 
         let first = said(json!({ "assessment_id": "a", "assessment_name": "n", "feedback": { "value": 1 } }));
-        store.create_assessment(id(2), first).await.unwrap();
+        store.create_assessment(id(2).into(), first).await.unwrap();
         for (json, code) in [
             (json!({ "feedback": { "value": 2 }, "overrides": "none" }), ErrorCode::ResourceDoesNotExist),
             (
@@ -148,7 +151,7 @@ fn what_is_refused_leaves_nothing_behind() {
                 ErrorCode::InternalError,
             ),
         ] {
-            assert_eq!(store.create_assessment(id(2), said(json)).await.unwrap_err().code, code);
+            assert_eq!(store.create_assessment(id(2).into(), said(json)).await.unwrap_err().code, code);
         }
         let (info, _) = read(&store, 2).await;
         assert_eq!(info["assessments"].as_array().unwrap().len(), 1);
@@ -169,7 +172,7 @@ fn a_start_writes_over_assessments_and_deletion_takes_all() {
                 "create_time": time, "last_update_time": time });
             store.start_trace(started(1, &json!({ "assessments": [assessment] }))).await.unwrap();
         }
-        let read = store.get_assessment(id(1), "a".into()).await.unwrap();
+        let read = store.get_assessment(id(1).into(), "a".into()).await.unwrap();
         let read = serde_json::to_value(read).unwrap();
         assert_eq!(
             (&read["feedback"]["value"], &read["create_time"]),
@@ -195,7 +198,7 @@ fn a_start_writes_over_assessments_and_deletion_takes_all() {
         // What is gone leaves its ids free.
         log(&store, 0, &[span(2, 9, 0)]).await.unwrap();
         assert_eq!(store.get_traces(vec![id(2)], None).await.unwrap()[0].spans.as_ref().unwrap().len(), 1);
-        assert!(store.get_assessment(id(1), "a".into()).await.is_err());
+        assert!(store.get_assessment(id(1).into(), "a".into()).await.is_err());
     });
 }
 
@@ -210,9 +213,9 @@ fn assessments_of_one_moment_keep_their_order() {
         let with: Vec<Value> = (0..8).map(|n| made(format!("with {n}"), 20)).collect();
         store.start_trace(started(1, &json!({ "assessments": with }))).await.unwrap();
         for n in 0..8 {
-            store.create_assessment(id(1), said(made(format!("later {n}"), 20))).await.unwrap();
+            store.create_assessment(id(1).into(), said(made(format!("later {n}"), 20))).await.unwrap();
         }
-        store.create_assessment(id(1), said(made("earlier".into(), 10))).await.unwrap();
+        store.create_assessment(id(1).into(), said(made("earlier".into(), 10))).await.unwrap();
         let found = store.get_traces(vec![id(1)], None).await.unwrap().pop().unwrap();
         let names: Vec<String> =
             found.info.assessments.into_iter().filter_map(|a| a.assessment_name).collect();
