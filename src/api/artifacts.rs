@@ -16,7 +16,7 @@ use crate::api::extract::{Proto, Request, Schema};
 use crate::api::reply::{self, Reply};
 use crate::api::state::App;
 use crate::artifacts::{ArtifactPath, Entry, Folder, Upload};
-use crate::domain::ids::RunId;
+use crate::domain::ids::{LoggedModelId, RunId};
 use crate::domain::run::either_id;
 use crate::domain::{Error, ErrorCode, Result};
 use crate::proto::{
@@ -138,7 +138,7 @@ fn too_large() -> Error {
 /// `GET logged-models/{model_id}/artifacts/directories`. Upstream: `_list_logged_model_artifacts`.
 pub async fn list_logged_model_artifacts(
     app: App,
-    model_id: Path<String>,
+    model_id: Path<LoggedModelId>,
     Proto(r): Proto<ListLoggedModelArtifacts>,
 ) -> Reply<list_logged_model_artifacts::Response> {
     let path = ArtifactPath::parse(r.artifact_directory_path.as_deref().unwrap_or_default())?;
@@ -161,7 +161,7 @@ pub struct GetLoggedModelArtifact {
 pub async fn get_logged_model_artifact(
     app: App,
     request: HttpRequest,
-    model_id: Path<String>,
+    model_id: Path<LoggedModelId>,
     query: Query<GetLoggedModelArtifact>,
 ) -> Result<HttpResponse> {
     let path = query.into_inner().artifact_file_path.filter(|path| !path.is_empty()).ok_or_else(|| {
@@ -173,7 +173,7 @@ pub async fn get_logged_model_artifact(
     downloads::send(&request, &app.artifacts.folder(&uri)?, &path, Sender::Page).await
 }
 
-pub(super) async fn logged_model_location(app: &App, model_id: String) -> Result<String> {
+pub(super) async fn logged_model_location(app: &App, model_id: LoggedModelId) -> Result<String> {
     let model = app.store.get_logged_model(model_id, Deleted::Hidden).await?;
     Ok(model.info.and_then(|info| info.artifact_uri).unwrap_or_default())
 }

@@ -14,7 +14,7 @@ use crate::api::reply::{self, Reply};
 use crate::api::state::App;
 use crate::artifacts::{ArtifactPath, Folder, Part};
 use crate::domain::artifact_uri::UriParts;
-use crate::domain::ids::RunId;
+use crate::domain::ids::{LoggedModelId, RunId};
 use crate::domain::{Error, ErrorCode, Result};
 use crate::proto::{
     AbortMultipartUpload, CompleteMultipartUpload, CreateMultipartUpload, CreatePresignedDownloadUrl,
@@ -175,7 +175,7 @@ pub async fn create_presigned_upload_url(
     let given = |id: Option<String>| id.filter(|id| !id.is_empty());
     let owner = match (given(r.run_id), given(r.model_id)) {
         (Some(run_id), None) => Owner::Run(RunId::from(run_id)),
-        (None, Some(model_id)) => Owner::Model(model_id),
+        (None, Some(model_id)) => Owner::Model(LoggedModelId::from(model_id)),
         _ => return Err(Error::invalid("Exactly one of run_id and model_id must be provided.")),
     };
     let path = ArtifactPath::parse(r.path.as_deref().unwrap_or_default())?;
@@ -196,7 +196,7 @@ pub async fn create_presigned_upload_url(
 
 enum Owner {
     Run(RunId),
-    Model(String),
+    Model(LoggedModelId),
 }
 
 fn time_to_live(seconds: i64) -> Result<Duration> {

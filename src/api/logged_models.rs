@@ -7,6 +7,7 @@ use crate::api::extract::Check::{Array, Int, Required, Str, Strings};
 use crate::api::extract::{Proto, Request, Schema};
 use crate::api::reply::{self, Reply};
 use crate::api::state::App;
+use crate::domain::ids::LoggedModelId;
 use crate::domain::logged_model::{LoggedModelPage, NewLoggedModel};
 use crate::domain::model_history::RecordedModel;
 use crate::proto::{
@@ -74,7 +75,7 @@ pub struct GetOptions {
 /// `GET logged-models/{model_id}`. Upstream: `_get_logged_model`.
 pub async fn get_logged_model(
     app: App,
-    id: Path<String>,
+    id: Path<LoggedModelId>,
     options: Query<GetOptions>,
 ) -> Reply<get_logged_model::Response> {
     let allowed = options.allow_deleted.as_deref().is_some_and(|text| text.eq_ignore_ascii_case("true"));
@@ -89,12 +90,12 @@ pub async fn finalize_logged_model(
     Proto(r): Proto<FinalizeLoggedModel>,
 ) -> Reply<finalize_logged_model::Response> {
     let status = r.status();
-    let model = app.store.finalize_logged_model(r.model_id.unwrap_or_default(), status).await?;
+    let model = app.store.finalize_logged_model(LoggedModelId::from(r.model_id), status).await?;
     reply::json(finalize_logged_model::Response { model: Some(model) })
 }
 
 /// `DELETE logged-models/{model_id}`. Upstream: `_delete_logged_model`.
-pub async fn delete_logged_model(app: App, id: Path<String>) -> Reply<delete_logged_model::Response> {
+pub async fn delete_logged_model(app: App, id: Path<LoggedModelId>) -> Reply<delete_logged_model::Response> {
     app.store.delete_logged_model(id.into_inner()).await?;
     reply::empty()
 }
@@ -102,7 +103,7 @@ pub async fn delete_logged_model(app: App, id: Path<String>) -> Reply<delete_log
 /// `POST logged-models/{model_id}/params`. Upstream: `_log_logged_model_params`.
 pub async fn log_logged_model_params(
     app: App,
-    id: Path<String>,
+    id: Path<LoggedModelId>,
     Proto(r): Proto<LogLoggedModelParamsRequest>,
 ) -> Reply<log_logged_model_params_request::Response> {
     app.store.log_logged_model_params(id.into_inner(), r.params).await?;
@@ -112,7 +113,7 @@ pub async fn log_logged_model_params(
 /// `PATCH logged-models/{model_id}/tags`. Upstream: `_set_logged_model_tags`.
 pub async fn set_logged_model_tags(
     app: App,
-    id: Path<String>,
+    id: Path<LoggedModelId>,
     Proto(r): Proto<SetLoggedModelTags>,
 ) -> Reply<set_logged_model_tags::Response> {
     app.store.set_logged_model_tags(id.into_inner(), r.tags).await?;
@@ -122,7 +123,7 @@ pub async fn set_logged_model_tags(
 /// `DELETE logged-models/{model_id}/tags/{tag_key}`. Upstream: `_delete_logged_model_tag`.
 pub async fn delete_logged_model_tag(
     app: App,
-    path: Path<(String, String)>,
+    path: Path<(LoggedModelId, String)>,
 ) -> Reply<delete_logged_model_tag::Response> {
     let (id, key) = path.into_inner();
     app.store.delete_logged_model_tag(id, key).await?;

@@ -18,7 +18,7 @@ use super::schema::{
     logged_model_metrics, logged_model_params, logged_model_tags, logged_models, tags as run_tags,
 };
 use super::{Store, each};
-use crate::domain::ids::ExperimentId;
+use crate::domain::ids::{ExperimentId, LoggedModelId, ModelName};
 use crate::domain::logged_model::{NewLoggedModel, VERSIONS_TAG, last_of_each, with_version};
 use crate::domain::model_history::{HISTORY_TAG, RecordedModel};
 use crate::domain::time::now_ms;
@@ -57,7 +57,7 @@ impl Store {
     ///
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST`.
-    pub async fn get_logged_model(&self, id: String, deleted: Deleted) -> Result<LoggedModel> {
+    pub async fn get_logged_model(&self, id: LoggedModelId, deleted: Deleted) -> Result<LoggedModel> {
         self.read(move |conn| get_in(conn, &id, deleted)).await
     }
 
@@ -65,14 +65,18 @@ impl Store {
     ///
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST`. Upstream: `SqlAlchemyStore.finalize_logged_model`.
-    pub async fn finalize_logged_model(&self, id: String, status: LoggedModelStatus) -> Result<LoggedModel> {
+    pub async fn finalize_logged_model(
+        &self,
+        id: LoggedModelId,
+        status: LoggedModelStatus,
+    ) -> Result<LoggedModel> {
         self.write(move |conn| {
             let new = (
                 logged_models::status.eq(i32::from(status)),
                 logged_models::last_updated_timestamp_ms.eq(now_ms()),
             );
             let changed =
-                each!(conn, c => diesel::update(logged_models::table.find(&id)).set(new).execute(c))?;
+                each!(conn, c => diesel::update(logged_models::table.find(id.as_str())).set(new).execute(c))?;
             if changed == 0 { Err(not_found(&id)) } else { get_in(conn, &id, Deleted::Shown) }
         })
         .await
@@ -82,14 +86,14 @@ impl Store {
     ///
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST`; not for one that is deleted already.
-    pub async fn delete_logged_model(&self, id: String) -> Result<()> {
+    pub async fn delete_logged_model(&self, id: LoggedModelId) -> Result<()> {
         self.write(move |conn| {
             let new = (
                 logged_models::lifecycle_stage.eq(DELETED),
                 logged_models::last_updated_timestamp_ms.eq(now_ms()),
             );
             let changed =
-                each!(conn, c => diesel::update(logged_models::table.find(&id)).set(new).execute(c))?;
+                each!(conn, c => diesel::update(logged_models::table.find(id.as_str())).set(new).execute(c))?;
             if changed == 0 { Err(not_found(&id)) } else { Ok(()) }
         })
         .await
@@ -100,7 +104,11 @@ impl Store {
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST` for an unknown model, `BAD_REQUEST` for a param that is there already, even with the
     /// same value. Upstream: `SqlAlchemyStore.log_logged_model_params`.
-    pub async fn log_logged_model_params(&self, id: String, params: Vec<LoggedModelParameter>) -> Result<()> {
+    pub async fn log_logged_model_params(
+        &self,
+        id: LoggedModelId,
+        params: Vec<LoggedModelParameter>,
+    ) -> Result<()> {
         self.write(move |conn| {
             let experiment_id = experiment_of(conn, &id)?;
             insert_params(conn, &id, experiment_id, &params)
@@ -112,7 +120,7 @@ impl Store {
     ///
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST`. Upstream: `SqlAlchemyStore.set_logged_model_tags`.
-    pub async fn set_logged_model_tags(&self, id: String, tags: Vec<LoggedModelTag>) -> Result<()> {
+    pub async fn set_logged_model_tags(&self, id: LoggedModelId, tags: Vec<LoggedModelTag>) -> Result<()> {
         let tags = last_of_each(tags);
         self.write(move |conn| {
             let experiment_id = experiment_of(conn, &id)?;
@@ -134,10 +142,10 @@ impl Store {
     ///
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST` when the model or the tag is not there.
-    pub async fn delete_logged_model_tag(&self, id: String, key: String) -> Result<()> {
+    pub async fn delete_logged_model_tag(&self, id: LoggedModelId, key: String) -> Result<()> {
         self.write(move |conn| {
             experiment_of(conn, &id)?;
-            let tag = logged_model_tags::table.find((&id, &key));
+            let tag = logged_model_tags::table.find((id.as_str(), key.as_str()));
             if each!(conn, c => diesel::delete(tag).execute(c))? == 0 {
                 let (key, id) = (python::repr(&key), python::repr(&id));
                 return Err(Error::not_found(format!("No tag with key {key} found for model with ID {id}.")));
@@ -249,7 +257,12 @@ pub(super) fn location_of(conn: &mut Conn, id: &str) -> Result<Location> {
 ///
 /// # Errors
 /// `RESOURCE_DOES_NOT_EXIST`. Upstream: `AbstractStore.set_model_versions_tags`.
-pub(super) fn add_version_to_model(conn: &mut Conn, id: &str, name: &str, version: i32) -> Result<()> {
+pub(super) fn add_version_to_model(
+    conn: &mut Conn,
+    id: &LoggedModelId,
+    name: &ModelName,
+    version: i32,
+) -> Result<()> {
     location_of(conn, id)?;
     let tag = LoggedModelTag { key: Some(VERSIONS_TAG.into()), value: Some("[]".into()) };
     // Creates the tag or locks it, so that nobody else's entry is lost.
@@ -260,7 +273,7 @@ pub(super) fn add_version_to_model(conn: &mut Conn, id: &str, name: &str, versio
         .do_update()
         .set(logged_model_tags::tag_value.eq(logged_model_tags::tag_value))
         .execute(c))?;
-    let tag = logged_model_tags::table.find((id, VERSIONS_TAG));
+    let tag = logged_model_tags::table.find((id.as_str(), VERSIONS_TAG));
     let list: String = each!(conn, c => tag.select(logged_model_tags::tag_value).first(c))?;
     let list = with_version(&list, name, version);
     each!(conn, c => diesel::update(tag).set(logged_model_tags::tag_value.eq(&list)).execute(c))?;

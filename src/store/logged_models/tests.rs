@@ -41,7 +41,7 @@ fn models_live_as_in_stock() {
             }))
             .await;
         let id = id_of(&made);
-        let read = store.get_logged_model(id.clone(), Deleted::Hidden).await.unwrap();
+        let read = store.get_logged_model(id.clone().into(), Deleted::Hidden).await.unwrap();
         assert_eq!(made, read);
         let info = read.info.unwrap();
         assert_eq!(info.artifact_uri(), format!("/artifacts/{e}/models/{id}/artifacts"));
@@ -53,17 +53,17 @@ fn models_live_as_in_stock() {
         assert_eq!(read.data.unwrap().params, [param("a", ""), param("z", "1")]);
 
         let status = LoggedModelStatus::LoggedModelReady;
-        let ready = store.finalize_logged_model(id.clone(), status).await.unwrap().info.unwrap();
+        let ready = store.finalize_logged_model(id.clone().into(), status).await.unwrap().info.unwrap();
         assert_eq!(ready.status(), status);
         assert!(ready.last_updated_timestamp_ms() >= ready.creation_timestamp_ms());
 
-        store.delete_logged_model(id.clone()).await.unwrap();
-        let error = store.get_logged_model(id.clone(), Deleted::Hidden).await.unwrap_err();
+        store.delete_logged_model(id.clone().into()).await.unwrap();
+        let error = store.get_logged_model(id.clone().into(), Deleted::Hidden).await.unwrap_err();
         assert_eq!(error.message, format!("Logged model with ID '{id}' not found."));
         // Everything but reading it goes on.
-        store.set_logged_model_tags(id.clone(), vec![tag("n", "1")]).await.unwrap();
-        store.delete_logged_model(id.clone()).await.unwrap();
-        let shown = store.get_logged_model(id, Deleted::Shown).await.unwrap().info.unwrap();
+        store.set_logged_model_tags(id.clone().into(), vec![tag("n", "1")]).await.unwrap();
+        store.delete_logged_model(id.clone().into()).await.unwrap();
+        let shown = store.get_logged_model(id.into(), Deleted::Shown).await.unwrap().info.unwrap();
         assert_eq!(shown.tags.len(), 3);
     });
 }
@@ -75,12 +75,12 @@ fn unknown_models_and_deleted_experiments_are_refused() {
         let message = "Logged model with ID 'm-nope' not found.";
         let status = LoggedModelStatus::LoggedModelReady;
         for error in [
-            store.get_logged_model(id(), Deleted::Shown).await.unwrap_err(),
-            store.finalize_logged_model(id(), status).await.unwrap_err(),
-            store.delete_logged_model(id()).await.unwrap_err(),
-            store.log_logged_model_params(id(), vec![]).await.unwrap_err(),
-            store.set_logged_model_tags(id(), vec![]).await.unwrap_err(),
-            store.delete_logged_model_tag(id(), "k".into()).await.unwrap_err(),
+            store.get_logged_model(id().into(), Deleted::Shown).await.unwrap_err(),
+            store.finalize_logged_model(id().into(), status).await.unwrap_err(),
+            store.delete_logged_model(id().into()).await.unwrap_err(),
+            store.log_logged_model_params(id().into(), vec![]).await.unwrap_err(),
+            store.set_logged_model_tags(id().into(), vec![]).await.unwrap_err(),
+            store.delete_logged_model_tag(id().into(), "k".into()).await.unwrap_err(),
         ] {
             assert_eq!((error.code, error.message.as_str()), (ErrorCode::ResourceDoesNotExist, message));
         }
@@ -98,18 +98,18 @@ fn params_are_written_once_and_tags_again() {
     on_each_database(|store| async move {
         let e = store.make_experiment(json!({"name": "e"})).await;
         let id = id_of(&store.make_model(json!({"experiment_id": e})).await);
-        store.log_logged_model_params(id.clone(), vec![param("a", "1")]).await.unwrap();
+        store.log_logged_model_params(id.clone().into(), vec![param("a", "1")]).await.unwrap();
         // Not even with the same value, and nothing of the request stays.
         let again = vec![param("b", "1"), param("a", "1")];
-        let error = store.log_logged_model_params(id.clone(), again).await.unwrap_err();
+        let error = store.log_logged_model_params(id.clone().into(), again).await.unwrap_err();
         assert_eq!(error.code, ErrorCode::BadRequest);
         let tags = vec![tag("k", "1"), tag("j", "1"), tag("k", "2")];
-        store.set_logged_model_tags(id.clone(), tags).await.unwrap();
-        store.set_logged_model_tags(id.clone(), vec![tag("j", "3")]).await.unwrap();
-        store.delete_logged_model_tag(id.clone(), "k".into()).await.unwrap();
-        let error = store.delete_logged_model_tag(id.clone(), "k".into()).await.unwrap_err();
+        store.set_logged_model_tags(id.clone().into(), tags).await.unwrap();
+        store.set_logged_model_tags(id.clone().into(), vec![tag("j", "3")]).await.unwrap();
+        store.delete_logged_model_tag(id.clone().into(), "k".into()).await.unwrap();
+        let error = store.delete_logged_model_tag(id.clone().into(), "k".into()).await.unwrap_err();
         assert_eq!(error.message, format!("No tag with key 'k' found for model with ID '{id}'."));
-        let read = store.get_logged_model(id, Deleted::Hidden).await.unwrap();
+        let read = store.get_logged_model(id.into(), Deleted::Hidden).await.unwrap();
         assert_eq!(read.data.unwrap().params, [param("a", "1")]);
         assert_eq!(read.info.unwrap().tags, [tag("j", "3")]);
     });
@@ -162,7 +162,7 @@ async fn make_models(store: &Store) -> String {
         // The order of creation is a matter of milliseconds.
         store.set_creation_time(&ids[i], i64::try_from(i).unwrap()).await;
     }
-    store.delete_logged_model(ids[4].clone()).await.unwrap();
+    store.delete_logged_model(ids[4].clone().into()).await.unwrap();
     let metric = |model: usize, key: &str, value: Value, timestamp: i64, dataset: &str| {
         let digest = if dataset.is_empty() { "" } else { "1" };
         json!({"key": key, "value": value, "timestamp": timestamp, "step": timestamp, "model_id": ids[model],

@@ -8,7 +8,7 @@ use super::versions::{
 };
 use super::{get_row, lock_model, tags_of, touch};
 use crate::domain::experiment::DEFAULT_WORKSPACE;
-use crate::domain::ids::{ModelAlias, ModelName};
+use crate::domain::ids::{LoggedModelId, ModelAlias, ModelName};
 use crate::domain::model_source::{
     self, Check, LocalSource, ModelUri, Owner, OwnerKind, Which, inherit, is_within, not_contained,
     prompt_as_source, registered_source,
@@ -237,7 +237,8 @@ fn create_in(conn: &mut Conn, new: &NewModelVersion) -> Result<ModelVersion> {
         .execute(c))?;
     upsert_tags(conn, &new.name, version, &new.tags)?;
     if let Some(model_id) = new.logged_model().filter(|_| !new.is_prompt) {
-        add_version_to_model(conn, model_id, &new.name, version)?;
+        let (model_id, name) = (LoggedModelId::from(model_id), ModelName::from(new.name.as_str()));
+        add_version_to_model(conn, &model_id, &name, version)?;
     }
     with_aliases(conn, row)
 }

@@ -188,7 +188,8 @@ fn sources_are_resolved() {
         assert_eq!((version.version(), version.run_id()), ("2", run.as_str()));
         let uri = store.get_model_version_download_uri(key("m", 2)).await.unwrap().unwrap();
         assert_eq!(uri, model.artifact_uri());
-        let logged = store.get_logged_model(id, crate::store::logged_models::Deleted::Hidden).await.unwrap();
+        let logged =
+            store.get_logged_model(id.into(), crate::store::logged_models::Deleted::Hidden).await.unwrap();
         let tags = logged.info.unwrap().tags;
         assert_eq!(tags[0].key(), "mlflow.modelVersions");
         assert_eq!(tags[0].value(), r#"[{"name": "m", "version": 2}]"#);
