@@ -12,6 +12,7 @@ use crate::api::state::{App, AppState};
 use crate::domain::Result;
 use crate::domain::evaluation_dataset::records::{GivenRecord, PageStart, Record, parse_records, shown};
 use crate::domain::evaluation_dataset::{NewEvaluationDataset, page_size, parse_tags};
+use crate::domain::ids::EvaluationDatasetId;
 use crate::domain::validate::count_values;
 use crate::proto::{
     AddDatasetToExperiments, CreateDataset, DeleteDatasetRecords, GetDatasetRecords,
@@ -66,13 +67,13 @@ pub async fn create_dataset(app: App, Proto(r): Proto<CreateDataset>) -> Reply<c
 }
 
 /// `GET datasets/{dataset_id}`. Upstream: `_get_dataset_handler`.
-pub async fn get_dataset(app: App, id: Path<String>) -> Reply<get_dataset::Response> {
+pub async fn get_dataset(app: App, id: Path<EvaluationDatasetId>) -> Reply<get_dataset::Response> {
     let dataset = app.store.get_dataset(id.into_inner()).await?;
     reply::json(get_dataset::Response { dataset: Some(dataset), next_page_token: None })
 }
 
 /// `DELETE datasets/{dataset_id}`. Upstream: `_delete_dataset_handler`.
-pub async fn delete_dataset(app: App, id: Path<String>) -> Reply<delete_dataset::Response> {
+pub async fn delete_dataset(app: App, id: Path<EvaluationDatasetId>) -> Reply<delete_dataset::Response> {
     app.store.delete_dataset(id.into_inner()).await?;
     reply::empty()
 }
@@ -88,7 +89,7 @@ pub async fn search_evaluation_datasets(
 /// `PATCH datasets/{dataset_id}/tags`. Upstream: `_set_dataset_tags_handler`.
 pub async fn set_dataset_tags(
     app: App,
-    id: Path<String>,
+    id: Path<EvaluationDatasetId>,
     Proto(r): Proto<SetDatasetTags>,
 ) -> Reply<set_dataset_tags::Response> {
     app.store.set_dataset_tags(id.into_inner(), parse_tags(r.tags())?).await?;
@@ -98,7 +99,7 @@ pub async fn set_dataset_tags(
 /// `DELETE datasets/{dataset_id}/tags/{key}`. Upstream: `_delete_dataset_tag_handler`.
 pub async fn delete_dataset_tag(
     app: App,
-    path: Path<(String, String)>,
+    path: Path<(EvaluationDatasetId, String)>,
 ) -> Reply<delete_dataset_tag::Response> {
     let (id, key) = path.into_inner();
     app.store.delete_dataset_tag(id, key).await?;
@@ -108,7 +109,7 @@ pub async fn delete_dataset_tag(
 /// `GET datasets/{dataset_id}/experiment-ids`. Upstream: `_get_dataset_experiment_ids_handler`.
 pub async fn get_dataset_experiment_ids(
     app: App,
-    id: Path<String>,
+    id: Path<EvaluationDatasetId>,
 ) -> Reply<get_dataset_experiment_ids::Response> {
     let experiment_ids = app.store.get_dataset_experiment_ids(id.into_inner()).await?;
     reply::json(get_dataset_experiment_ids::Response { experiment_ids })
@@ -117,7 +118,7 @@ pub async fn get_dataset_experiment_ids(
 /// `POST datasets/{dataset_id}/add-experiments`. Upstream: `_add_dataset_to_experiments_handler`.
 pub async fn add_dataset_to_experiments(
     app: App,
-    id: Path<String>,
+    id: Path<EvaluationDatasetId>,
     Proto(r): Proto<AddDatasetToExperiments>,
 ) -> Reply<add_dataset_to_experiments::Response> {
     let dataset = app.store.add_dataset_to_experiments(id.into_inner(), r.experiment_ids).await?;
@@ -127,7 +128,7 @@ pub async fn add_dataset_to_experiments(
 /// `POST datasets/{dataset_id}/remove-experiments`. Upstream: `_remove_dataset_from_experiments_handler`.
 pub async fn remove_dataset_from_experiments(
     app: App,
-    id: Path<String>,
+    id: Path<EvaluationDatasetId>,
     Proto(r): Proto<RemoveDatasetFromExperiments>,
 ) -> Reply<remove_dataset_from_experiments::Response> {
     let dataset = app.store.remove_dataset_from_experiments(id.into_inner(), r.experiment_ids).await?;
@@ -137,7 +138,7 @@ pub async fn remove_dataset_from_experiments(
 /// `POST datasets/{dataset_id}/records`. Upstream: `_upsert_dataset_records_handler`.
 pub async fn upsert_dataset_records(
     app: App,
-    id: Path<String>,
+    id: Path<EvaluationDatasetId>,
     Proto(r): Proto<UpsertDatasetRecords>,
 ) -> Reply<upsert_dataset_records::Response> {
     let (records, _share) = read_records(&app, r.records.unwrap_or_default()).await?;
@@ -161,7 +162,7 @@ async fn read_records(app: &AppState, text: String) -> Result<(Vec<GivenRecord>,
 /// `GET datasets/{dataset_id}/records`. Upstream: `_get_dataset_records_handler`.
 pub async fn get_dataset_records(
     app: App,
-    id: Path<String>,
+    id: Path<EvaluationDatasetId>,
     Proto(r): Proto<GetDatasetRecords>,
 ) -> Reply<get_dataset_records::Response> {
     let (size, start) = (page_size(r.max_results())?, PageStart::parse(r.page_token.as_deref())?);
@@ -175,7 +176,7 @@ pub async fn get_dataset_records(
 /// `DELETE datasets/{dataset_id}/records`. Upstream: `_delete_dataset_records_handler`.
 pub async fn delete_dataset_records(
     app: App,
-    id: Path<String>,
+    id: Path<EvaluationDatasetId>,
     Proto(r): Proto<DeleteDatasetRecords>,
 ) -> Reply<delete_dataset_records::Response> {
     let deleted = app.store.delete_dataset_records(id.into_inner(), r.dataset_record_ids).await?;

@@ -10,7 +10,9 @@ use crate::domain::demo::{EXPERIMENT, Feature, MADE_BY, TIMES, content, prompt_n
 use crate::domain::evaluation_dataset::NewEvaluationDataset;
 use crate::domain::evaluation_dataset::records::parse_records;
 use crate::domain::experiment::NewExperiment;
-use crate::domain::ids::{ModelAlias, ModelName, ReviewQueueId, RunId, Tag, TraceId, VersionText};
+use crate::domain::ids::{
+    EvaluationDatasetId, ModelAlias, ModelName, ReviewQueueId, RunId, Tag, TraceId, VersionText,
+};
 use crate::domain::issue::NewIssue;
 use crate::domain::label_schema::NewLabelSchema;
 use crate::domain::registry::{NewModelVersion, NewRegisteredModel};
@@ -156,7 +158,7 @@ impl Demo<'_> {
         let made = self.app.store.create_dataset(NewEvaluationDataset::try_from(new)?).await?;
         let records: Vec<Value> = traces.iter().map(|trace| trace.record()).collect();
         let records = parse_records(&Value::Array(records).to_string())?;
-        self.app.store.upsert_dataset_records(made.dataset_id().to_owned(), records).await?;
+        self.app.store.upsert_dataset_records(EvaluationDatasetId::from(made.dataset_id()), records).await?;
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use super::{Demo, or_none, request};
 use crate::domain::Result;
 use crate::domain::demo::runs::{self, EVALUATIONS};
 use crate::domain::demo::{Feature, content, views};
-use crate::domain::ids::{LabelSchemaId, ModelName, ReviewQueueId, RunId};
+use crate::domain::ids::{EvaluationDatasetId, LabelSchemaId, ModelName, ReviewQueueId, RunId};
 use crate::domain::issue::IssueUpdate;
 use crate::domain::trace::delete::Deletion;
 use crate::proto::UpdateIssue;
@@ -60,7 +60,7 @@ impl Demo<'_> {
                 "filter_string": format!("name = '{}'", evaluation.dataset) });
             let found = self.app.store.search_evaluation_datasets(request(search)?).await?;
             for dataset in found.datasets {
-                self.app.store.delete_dataset(dataset.dataset_id().to_owned()).await?;
+                self.app.store.delete_dataset(EvaluationDatasetId::from(dataset.dataset_id())).await?;
             }
         }
         Ok(())

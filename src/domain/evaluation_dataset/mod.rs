@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 
 use openssl::sha::sha256;
 
+use super::ids::Tag;
 use super::python::json_repr;
 use super::{Error, ErrorCode, Result};
 use crate::proto::CreateDataset;
@@ -72,12 +73,12 @@ fn tags_to_insert(fields: &[(String, Json)]) -> Result<Vec<(String, Option<Strin
 ///
 /// # Errors
 /// `INVALID_PARAMETER_VALUE` for anything but a JSON object. Upstream: `SqlAlchemyStore.set_dataset_tags`.
-pub fn parse_tags(text: &str) -> Result<Vec<(String, String)>> {
+pub fn parse_tags(text: &str) -> Result<Vec<Tag>> {
     let Json::Object(fields) = parse("tags", text)? else { return Err(no_object("tags")) };
     let tag = |(key, value): (&str, &Json)| match value {
         Json::Null => None,
-        Json::Str(text) => Some((key.to_owned(), text.clone())),
-        other => Some((key.to_owned(), json_repr(&other.to_value()))),
+        Json::Str(text) => Some(Tag { key: key.to_owned(), value: text.clone() }),
+        other => Some(Tag { key: key.to_owned(), value: json_repr(&other.to_value()) }),
     };
     Ok(last_of_each(&fields).into_iter().filter_map(tag).collect())
 }
@@ -159,7 +160,7 @@ mod tests {
     #[test]
     fn tags_that_are_set_are_written_as_python_writes_them() {
         let tags = parse_tags(r#"{"a": "x", "b": null, "c": 1.0, "d": true, "e": ["y"]}"#).unwrap();
-        let tags: Vec<_> = tags.iter().map(|(k, v)| format!("{k}={v}")).collect();
+        let tags: Vec<_> = tags.iter().map(|tag| format!("{}={}", tag.key, tag.value)).collect();
         assert_eq!(tags, ["a=x", "c=1.0", "d=True", "e=['y']"]);
         assert!(parse_tags("[]").is_err());
     }

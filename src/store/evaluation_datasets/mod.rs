@@ -24,7 +24,7 @@ use super::statement::{Bind, statement};
 use super::{Store, each};
 use crate::domain::evaluation_dataset::{NewEvaluationDataset, digest};
 use crate::domain::experiment::DEFAULT_WORKSPACE;
-use crate::domain::ids::ExperimentId;
+use crate::domain::ids::{EvaluationDatasetId, ExperimentId, Tag};
 use crate::domain::time::now_ms;
 use crate::domain::{Error, ErrorCode, Result, python};
 use crate::proto::EvaluationDataset;
@@ -49,7 +49,7 @@ impl Store {
     ///
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST`.
-    pub async fn get_dataset(&self, id: String) -> Result<EvaluationDataset> {
+    pub async fn get_dataset(&self, id: EvaluationDatasetId) -> Result<EvaluationDataset> {
         self.read(move |conn| {
             let row = each!(conn, c => existing(&id).select(DatasetRow::as_select()).first(c).optional())?;
             single(conn, row.ok_or_else(|| not_found(&id))?)
@@ -58,7 +58,7 @@ impl Store {
     }
 
     /// Deletes a dataset with everything that belongs to it; that there is none is no error. One transaction.
-    pub async fn delete_dataset(&self, id: String) -> Result<()> {
+    pub async fn delete_dataset(&self, id: EvaluationDatasetId) -> Result<()> {
         self.write(move |conn| delete_in(conn, &id)).await
     }
 
@@ -66,20 +66,20 @@ impl Store {
     ///
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST`. Upstream: `SqlAlchemyStore.set_dataset_tags`.
-    pub async fn set_dataset_tags(&self, id: String, tags: Vec<(String, String)>) -> Result<()> {
+    pub async fn set_dataset_tags(&self, id: EvaluationDatasetId, tags: Vec<Tag>) -> Result<()> {
         self.write(move |conn| {
             let missing = || Error::not_found(format!("Could not find evaluation dataset with ID {id}"));
             lock(conn, &id)?.ok_or_else(missing)?;
-            let tags: Vec<_> = tags.iter().map(|(key, value)| (key, Some(value))).collect();
+            let tags: Vec<_> = tags.iter().map(|tag| (&tag.key, Some(&tag.value))).collect();
             upsert_tags(conn, &id, &tags)
         })
         .await
     }
 
     /// Removes a tag of a dataset; that there is none, or no dataset, is no error.
-    pub async fn delete_dataset_tag(&self, id: String, key: String) -> Result<()> {
+    pub async fn delete_dataset_tag(&self, id: EvaluationDatasetId, key: String) -> Result<()> {
         self.write(move |conn| {
-            let tag = evaluation_dataset_tags::table.find((&id, &key));
+            let tag = evaluation_dataset_tags::table.find((id.as_str(), key.as_str()));
             each!(conn, c => diesel::delete(tag).execute(c))?;
             Ok(())
         })
@@ -87,7 +87,7 @@ impl Store {
     }
 
     /// Returns the ids of the experiments of a dataset, sorted; none for an unknown dataset.
-    pub async fn get_dataset_experiment_ids(&self, id: String) -> Result<Vec<String>> {
+    pub async fn get_dataset_experiment_ids(&self, id: EvaluationDatasetId) -> Result<Vec<String>> {
         self.read(move |conn| {
             let ids = edges(&id)
                 .select(entity_associations::destination_id)
@@ -104,7 +104,7 @@ impl Store {
     /// `SqlAlchemyStore.add_dataset_to_experiments`.
     pub async fn add_dataset_to_experiments(
         &self,
-        id: String,
+        id: EvaluationDatasetId,
         experiment_ids: Vec<String>,
     ) -> Result<EvaluationDataset> {
         self.write(move |conn| {
@@ -124,7 +124,7 @@ impl Store {
     /// `SqlAlchemyStore.remove_dataset_from_experiments`.
     pub async fn remove_dataset_from_experiments(
         &self,
-        id: String,
+        id: EvaluationDatasetId,
         experiment_ids: Vec<String>,
     ) -> Result<EvaluationDataset> {
         self.write(move |conn| {
@@ -133,7 +133,7 @@ impl Store {
             for chunk in experiment_ids.chunks(ROWS_PER_STATEMENT) {
                 removed += each!(conn, c => diesel::delete(entity_associations::table)
                     .filter(entity_associations::source_type.eq(DATASET))
-                    .filter(entity_associations::source_id.eq(&id))
+                    .filter(entity_associations::source_id.eq(id.as_str()))
                     .filter(entity_associations::destination_type.eq(EXPERIMENT))
                     .filter(entity_associations::destination_id.eq_any(chunk))
                     .execute(c))?;

@@ -12,6 +12,7 @@ use crate::domain::evaluation_dataset::digest;
 use crate::domain::evaluation_dataset::records::{
     GivenRecord, PageStart, Record, extend_schema, profile, profile_count,
 };
+use crate::domain::ids::EvaluationDatasetId;
 use crate::domain::time::now_ms;
 use crate::domain::{Error, ErrorCode, Result};
 use crate::store::conn::Conn;
@@ -25,7 +26,11 @@ impl Store {
     ///
     /// # Errors
     /// `BAD_REQUEST` for an unknown dataset, if there are records. Upstream: `SqlAlchemyStore.upsert_dataset_records`.
-    pub async fn upsert_dataset_records(&self, id: String, records: Vec<GivenRecord>) -> Result<(i32, i32)> {
+    pub async fn upsert_dataset_records(
+        &self,
+        id: EvaluationDatasetId,
+        records: Vec<GivenRecord>,
+    ) -> Result<(i32, i32)> {
         self.write(move |conn| upsert_in(conn, &id, &records)).await
     }
 
@@ -35,7 +40,7 @@ impl Store {
     /// Upstream: `SqlAlchemyStore._load_dataset_records`.
     pub async fn get_dataset_records(
         &self,
-        id: String,
+        id: EvaluationDatasetId,
         size: i64,
         start: PageStart,
     ) -> Result<(Vec<Record>, Option<String>)> {
@@ -54,20 +59,24 @@ impl Store {
     /// Deletes those of the records that are in the dataset, and returns how many that were. One transaction.
     ///
     /// Upstream: `SqlAlchemyStore.delete_dataset_records`, which leaves a profile of `null` behind the last one.
-    pub async fn delete_dataset_records(&self, id: String, record_ids: Vec<String>) -> Result<i32> {
+    pub async fn delete_dataset_records(
+        &self,
+        id: EvaluationDatasetId,
+        record_ids: Vec<String>,
+    ) -> Result<i32> {
         self.write(move |conn| {
             let dataset = lock(conn, &id)?;
             let mut deleted = 0;
             for chunk in record_ids.chunks(ROWS_PER_STATEMENT) {
                 deleted += each!(conn, c => diesel::delete(evaluation_dataset_records::table)
-                    .filter(evaluation_dataset_records::dataset_id.eq(&id))
+                    .filter(evaluation_dataset_records::dataset_id.eq(id.as_str()))
                     .filter(evaluation_dataset_records::dataset_record_id.eq_any(chunk))
                     .execute(c))?;
             }
             if let Some(dataset) = dataset.filter(|_| deleted > 0) {
                 let left = profile_count(dataset.profile.as_deref()) - i64::try_from(deleted).unwrap_or(0);
                 let new = profile(left).unwrap_or_else(|| "null".into());
-                each!(conn, c => diesel::update(evaluation_datasets::table.find(&id))
+                each!(conn, c => diesel::update(evaluation_datasets::table.find(id.as_str()))
                     .set(evaluation_datasets::profile.eq(&new))
                     .execute(c))?;
             }

@@ -16,11 +16,11 @@ async fn dataset(store: &Store, json: Value) -> EvaluationDataset {
 
 async fn upsert(store: &Store, id: &str, records: Value) -> (i32, i32) {
     let records = parse_records(&records.to_string()).unwrap();
-    store.upsert_dataset_records(id.to_owned(), records).await.unwrap()
+    store.upsert_dataset_records(id.into(), records).await.unwrap()
 }
 
 async fn records(store: &Store, id: &str) -> Value {
-    let page = store.get_dataset_records(id.to_owned(), 100, PageStart::Offset(0)).await.unwrap();
+    let page = store.get_dataset_records(id.into(), 100, PageStart::Offset(0)).await.unwrap();
     serde_json::from_str(&shown(id, &page.0)).unwrap()
 }
 
@@ -36,17 +36,20 @@ fn datasets_live_and_die() {
         let id = made.dataset_id().to_owned();
         assert_eq!((made.tags(), made.created_by()), (r#"{"b": "1", "mlflow.user": "me"}"#, "me"));
         assert_eq!(made.experiment_ids, [experiment.as_str()]);
-        store.set_dataset_tags(id.clone(), parse_tags(r#"{"a": 1, "b": "2"}"#).unwrap()).await.unwrap();
-        store.delete_dataset_tag(id.clone(), "mlflow.user".into()).await.unwrap();
-        let read = store.get_dataset(id.clone()).await.unwrap();
+        store
+            .set_dataset_tags(id.clone().into(), parse_tags(r#"{"a": 1, "b": "2"}"#).unwrap())
+            .await
+            .unwrap();
+        store.delete_dataset_tag(id.clone().into(), "mlflow.user".into()).await.unwrap();
+        let read = store.get_dataset(id.clone().into()).await.unwrap();
         assert_eq!((read.tags(), read.experiment_ids.len()), (r#"{"a": "1", "b": "2"}"#, 0));
-        assert_eq!(store.get_dataset_experiment_ids(id.clone()).await.unwrap(), [experiment]);
+        assert_eq!(store.get_dataset_experiment_ids(id.clone().into()).await.unwrap(), [experiment]);
         upsert(&store, &id, json!([{ "inputs": { "q": 1 } }])).await;
-        store.delete_dataset(id.clone()).await.unwrap();
-        store.delete_dataset(id.clone()).await.unwrap();
+        store.delete_dataset(id.clone().into()).await.unwrap();
+        store.delete_dataset(id.clone().into()).await.unwrap();
         assert_eq!(records(&store, &id).await, json!([]));
-        assert!(store.get_dataset_experiment_ids(id.clone()).await.unwrap().is_empty());
-        let error = store.get_dataset(id.clone()).await.unwrap_err();
+        assert!(store.get_dataset_experiment_ids(id.clone().into()).await.unwrap().is_empty());
+        let error = store.get_dataset(id.clone().into()).await.unwrap_err();
         assert_eq!(error.message, format!("Evaluation dataset with id '{id}' not found"));
     });
 }
@@ -60,12 +63,15 @@ fn datasets_move_between_experiments() {
         }
         let id =
             dataset(&store, json!({ "name": "d", "experiment_ids": [ids[0]] })).await.dataset_id.unwrap();
-        store.add_dataset_to_experiments(id.clone(), ids.clone()).await.unwrap();
+        store.add_dataset_to_experiments(id.clone().into(), ids.clone()).await.unwrap();
         let mut all = ids.clone();
         all.sort();
-        assert_eq!(store.get_dataset_experiment_ids(id.clone()).await.unwrap(), all);
-        store.remove_dataset_from_experiments(id.clone(), vec![ids[0].clone(), "99".into()]).await.unwrap();
-        assert_eq!(store.get_dataset_experiment_ids(id.clone()).await.unwrap(), [ids[1].as_str()]);
+        assert_eq!(store.get_dataset_experiment_ids(id.clone().into()).await.unwrap(), all);
+        store
+            .remove_dataset_from_experiments(id.clone().into(), vec![ids[0].clone(), "99".into()])
+            .await
+            .unwrap();
+        assert_eq!(store.get_dataset_experiment_ids(id.clone().into()).await.unwrap(), [ids[1].as_str()]);
         for (id, experiment, want) in [
             ("nope", ids[0].as_str(), "Dataset 'nope' not found"),
             (id.as_str(), "99", "No Experiment with id=99"),
@@ -107,7 +113,7 @@ fn records_of_the_same_inputs_become_one() {
             (&traced["tags"], &traced["created_by"]),
             (&json!({ "mlflow.user": "me", "t": "x" }), &json!("me"))
         );
-        let read = store.get_dataset(id.clone()).await.unwrap();
+        let read = store.get_dataset(id.clone().into()).await.unwrap();
         assert_eq!(read.profile(), r#"{"num_records": 2}"#);
         assert_eq!(
             read.schema(),
@@ -115,9 +121,9 @@ fn records_of_the_same_inputs_become_one() {
         );
         assert_eq!(read.last_updated_by, None);
         let ids: Vec<String> = vec![traced["dataset_record_id"].as_str().unwrap().into(), "dr-none".into()];
-        assert_eq!(store.delete_dataset_records(id.clone(), ids.clone()).await.unwrap(), 1);
-        assert_eq!(store.delete_dataset_records(id.clone(), ids).await.unwrap(), 0);
-        assert_eq!(store.get_dataset(id.clone()).await.unwrap().profile(), r#"{"num_records": 1}"#);
+        assert_eq!(store.delete_dataset_records(id.clone().into(), ids.clone()).await.unwrap(), 1);
+        assert_eq!(store.delete_dataset_records(id.clone().into(), ids).await.unwrap(), 0);
+        assert_eq!(store.get_dataset(id.clone().into()).await.unwrap().profile(), r#"{"num_records": 1}"#);
         let unknown = store.upsert_dataset_records("nope".into(), parse_records("[{}]").unwrap()).await;
         assert_eq!(unknown.unwrap_err().code, ErrorCode::BadRequest);
     });
@@ -132,7 +138,7 @@ fn pages_of_records_reach_the_end() {
         let (mut seen, mut token) = (Vec::new(), None);
         loop {
             let start = PageStart::parse(token.as_deref()).unwrap();
-            let (page, next) = store.get_dataset_records(id.clone(), 10, start).await.unwrap();
+            let (page, next) = store.get_dataset_records(id.clone().into(), 10, start).await.unwrap();
             seen.extend(page.into_iter().map(|record| record.inputs));
             token = next;
             if token.is_none() {
@@ -142,7 +148,7 @@ fn pages_of_records_reach_the_end() {
         seen.sort();
         seen.dedup();
         assert_eq!(seen.len(), 25);
-        let (page, _) = store.get_dataset_records(id, 10, PageStart::Offset(20)).await.unwrap();
+        let (page, _) = store.get_dataset_records(id.into(), 10, PageStart::Offset(20)).await.unwrap();
         assert_eq!(page.len(), 5);
     });
 }
