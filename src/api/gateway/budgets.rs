@@ -5,6 +5,7 @@ use crate::api::extract::{Proto, Request, Schema};
 use crate::api::reply::{self, Reply};
 use crate::api::state::App;
 use crate::domain::gateway::budget::{BudgetUpdate, NewBudget};
+use crate::domain::ids::BudgetPolicyId;
 use crate::proto::{
     CreateGatewayBudgetPolicy, DeleteGatewayBudgetPolicy, GetGatewayBudgetPolicy, ListGatewayBudgetPolicies,
     UpdateGatewayBudgetPolicy, create_gateway_budget_policy, delete_gateway_budget_policy,
@@ -55,7 +56,7 @@ pub async fn get_budget_policy(
     app: App,
     Proto(r): Proto<GetGatewayBudgetPolicy>,
 ) -> Reply<get_gateway_budget_policy::Response> {
-    let policy = app.store.get_budget_policy(r.budget_policy_id.unwrap_or_default()).await?;
+    let policy = app.store.get_budget_policy(BudgetPolicyId::from(r.budget_policy_id)).await?;
     reply::json(get_gateway_budget_policy::Response { budget_policy: Some(policy) })
 }
 
@@ -73,7 +74,7 @@ pub async fn delete_budget_policy(
     app: App,
     Proto(r): Proto<DeleteGatewayBudgetPolicy>,
 ) -> Reply<delete_gateway_budget_policy::Response> {
-    app.store.delete_budget_policy(r.budget_policy_id.unwrap_or_default()).await?;
+    app.store.delete_budget_policy(BudgetPolicyId::from(r.budget_policy_id)).await?;
     reply::empty()
 }
 

@@ -7,6 +7,7 @@ use crate::api::extract::{Proto, Request, Schema};
 use crate::api::reply::{self, Reply};
 use crate::api::state::App;
 use crate::domain::gateway::{EndpointUpdate, NewEndpoint, given};
+use crate::domain::ids::{GatewayEndpointId, Tag};
 use crate::proto::{
     AttachModelToGatewayEndpoint, CreateGatewayEndpoint, DeleteGatewayEndpoint, DeleteGatewayEndpointTag,
     DetachModelFromGatewayEndpoint, GatewayEndpoint, GetGatewayEndpoint, ListGatewayEndpoints,
@@ -76,7 +77,10 @@ pub async fn get_gateway_endpoint(
     app: App,
     Proto(r): Proto<GetGatewayEndpoint>,
 ) -> Reply<get_gateway_endpoint::Response> {
-    let endpoint = app.store.get_gateway_endpoint(given(r.endpoint_id), given(r.name)).await?;
+    let endpoint = app
+        .store
+        .get_gateway_endpoint(given(r.endpoint_id).map(GatewayEndpointId::from), given(r.name))
+        .await?;
     reply::json(get_gateway_endpoint::Response { endpoint: Some(endpoint) })
 }
 
@@ -94,7 +98,7 @@ pub async fn delete_gateway_endpoint(
     app: App,
     Proto(r): Proto<DeleteGatewayEndpoint>,
 ) -> Reply<delete_gateway_endpoint::Response> {
-    app.store.delete_gateway_endpoint(r.endpoint_id.unwrap_or_default()).await?;
+    app.store.delete_gateway_endpoint(GatewayEndpointId::from(r.endpoint_id)).await?;
     reply::empty()
 }
 
@@ -160,8 +164,8 @@ pub async fn set_gateway_endpoint_tag(
     app: App,
     Proto(r): Proto<SetGatewayEndpointTag>,
 ) -> Reply<set_gateway_endpoint_tag::Response> {
-    let (key, value) = (r.key.unwrap_or_default(), r.value.unwrap_or_default());
-    app.store.set_gateway_endpoint_tag(r.endpoint_id.unwrap_or_default(), key, value).await?;
+    let tag = Tag { key: r.key.unwrap_or_default(), value: r.value.unwrap_or_default() };
+    app.store.set_gateway_endpoint_tag(GatewayEndpointId::from(r.endpoint_id), tag).await?;
     reply::empty()
 }
 
@@ -171,7 +175,7 @@ pub async fn delete_gateway_endpoint_tag(
     Proto(r): Proto<DeleteGatewayEndpointTag>,
 ) -> Reply<delete_gateway_endpoint_tag::Response> {
     app.store
-        .delete_gateway_endpoint_tag(r.endpoint_id.unwrap_or_default(), r.key.unwrap_or_default())
+        .delete_gateway_endpoint_tag(GatewayEndpointId::from(r.endpoint_id), r.key.unwrap_or_default())
         .await?;
     reply::empty()
 }

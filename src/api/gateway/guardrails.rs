@@ -5,6 +5,7 @@ use crate::api::extract::{Proto, Request, Schema};
 use crate::api::reply::{self, Reply};
 use crate::api::state::App;
 use crate::domain::gateway::guardrail::NewGuardrail;
+use crate::domain::ids::{GatewayEndpointId, GuardrailId};
 use crate::proto::{
     AddGuardrailToEndpoint, CreateGatewayGuardrail, DeleteGatewayGuardrail, GetGatewayGuardrail,
     ListEndpointGuardrailConfigs, ListGatewayGuardrails, RemoveGuardrailFromEndpoint,
@@ -68,7 +69,7 @@ pub async fn get_gateway_guardrail(
     app: App,
     Proto(r): Proto<GetGatewayGuardrail>,
 ) -> Reply<get_gateway_guardrail::Response> {
-    let guardrail = app.store.get_gateway_guardrail(r.guardrail_id.unwrap_or_default()).await?;
+    let guardrail = app.store.get_gateway_guardrail(GuardrailId::from(r.guardrail_id)).await?;
     reply::json(get_gateway_guardrail::Response { guardrail: Some(guardrail) })
 }
 
@@ -77,7 +78,7 @@ pub async fn delete_gateway_guardrail(
     app: App,
     Proto(r): Proto<DeleteGatewayGuardrail>,
 ) -> Reply<delete_gateway_guardrail::Response> {
-    app.store.delete_gateway_guardrail(r.guardrail_id.unwrap_or_default()).await?;
+    app.store.delete_gateway_guardrail(GuardrailId::from(r.guardrail_id)).await?;
     reply::empty()
 }
 
@@ -112,7 +113,7 @@ pub async fn list_endpoint_guardrail_configs(
     app: App,
     Proto(r): Proto<ListEndpointGuardrailConfigs>,
 ) -> Reply<list_endpoint_guardrail_configs::Response> {
-    let configs = app.store.list_endpoint_guardrail_configs(r.endpoint_id.unwrap_or_default()).await?;
+    let configs = app.store.list_endpoint_guardrail_configs(GatewayEndpointId::from(r.endpoint_id)).await?;
     reply::json(list_endpoint_guardrail_configs::Response { configs })
 }
 

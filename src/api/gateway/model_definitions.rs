@@ -4,6 +4,7 @@ use crate::api::extract::Check::{Required, Str};
 use crate::api::extract::{Proto, Request, Schema};
 use crate::api::reply::{self, Reply};
 use crate::api::state::App;
+use crate::domain::ids::ModelDefinitionId;
 use crate::proto::{
     CreateGatewayModelDefinition, DeleteGatewayModelDefinition, GetGatewayModelDefinition,
     ListGatewayModelDefinitions, UpdateGatewayModelDefinition, create_gateway_model_definition,
@@ -58,7 +59,7 @@ pub async fn get_gateway_model_definition(
     app: App,
     Proto(r): Proto<GetGatewayModelDefinition>,
 ) -> Reply<get_gateway_model_definition::Response> {
-    let id = r.model_definition_id.unwrap_or_default();
+    let id = ModelDefinitionId::from(r.model_definition_id);
     let definition = app.store.get_gateway_model_definition(id).await?;
     reply::json(get_gateway_model_definition::Response { model_definition: Some(definition) })
 }
@@ -87,6 +88,6 @@ pub async fn delete_gateway_model_definition(
     app: App,
     Proto(r): Proto<DeleteGatewayModelDefinition>,
 ) -> Reply<delete_gateway_model_definition::Response> {
-    app.store.delete_gateway_model_definition(r.model_definition_id.unwrap_or_default()).await?;
+    app.store.delete_gateway_model_definition(ModelDefinitionId::from(r.model_definition_id)).await?;
     reply::empty()
 }

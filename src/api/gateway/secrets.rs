@@ -11,6 +11,7 @@ use crate::api::reply::{self, Reply};
 use crate::api::state::App;
 use crate::domain::gateway::crypto::{Sealed, mask};
 use crate::domain::gateway::{check_secret_value, given, normalize_auth_config};
+use crate::domain::ids::GatewaySecretId;
 use crate::domain::{Error, Result};
 use crate::proto::{
     CreateGatewaySecret, DeleteGatewaySecret, GetGatewaySecretInfo, ListGatewaySecretInfos,
@@ -69,7 +70,7 @@ pub async fn get_gateway_secret(
     app: App,
     Proto(r): Proto<GetGatewaySecretInfo>,
 ) -> Reply<get_gateway_secret_info::Response> {
-    let secret = app.store.get_gateway_secret(r.secret_id.unwrap_or_default()).await?;
+    let secret = app.store.get_gateway_secret(GatewaySecretId::from(r.secret_id)).await?;
     reply::json(get_gateway_secret_info::Response { secret: Some(secret) })
 }
 
@@ -85,7 +86,8 @@ pub async fn update_gateway_secret(
     let value = if r.secret_value.is_empty() {
         None
     } else {
-        let name = app.store.get_gateway_secret(secret_id.clone()).await?.secret_name.unwrap_or_default();
+        let secret = app.store.get_gateway_secret(GatewaySecretId::from(secret_id.as_str())).await?;
+        let name = secret.secret_name.unwrap_or_default();
         let masked = mask(&r.secret_value);
         Some((seal(&app, r.secret_value, secret_id.clone(), name).await?, masked))
     };
@@ -101,7 +103,7 @@ pub async fn delete_gateway_secret(
     app: App,
     Proto(r): Proto<DeleteGatewaySecret>,
 ) -> Reply<delete_gateway_secret::Response> {
-    app.store.delete_gateway_secret(r.secret_id.unwrap_or_default()).await?;
+    app.store.delete_gateway_secret(GatewaySecretId::from(r.secret_id)).await?;
     reply::empty()
 }
 

@@ -6,6 +6,7 @@ use diesel::sql_types::{Double, Text};
 use super::{endpoints as endpoint_store, missing, new_id};
 use crate::domain::experiment::DEFAULT_WORKSPACE;
 use crate::domain::gateway::budget::{BudgetUpdate, Duration, NewBudget, Target};
+use crate::domain::ids::BudgetPolicyId;
 use crate::domain::page::{offset_token, parse_offset_token};
 use crate::domain::time::now_ms;
 use crate::domain::{Result, validate};
@@ -57,7 +58,7 @@ impl Store {
     ///
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST`. Upstream: `get_budget_policy`.
-    pub async fn get_budget_policy(&self, id: String) -> Result<GatewayBudgetPolicy> {
+    pub async fn get_budget_policy(&self, id: BudgetPolicyId) -> Result<GatewayBudgetPolicy> {
         self.read(move |conn| row_in(conn, &id).map(Into::into)).await
     }
 
@@ -95,10 +96,10 @@ impl Store {
     ///
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST`. Upstream: `delete_budget_policy`.
-    pub async fn delete_budget_policy(&self, id: String) -> Result<()> {
+    pub async fn delete_budget_policy(&self, id: BudgetPolicyId) -> Result<()> {
         self.write(move |conn| {
             row_in(conn, &id)?;
-            each!(conn, c => diesel::delete(budgets::table.find(&id)).execute(c))?;
+            each!(conn, c => diesel::delete(budgets::table.find(id.as_str())).execute(c))?;
             Ok(())
         })
         .await

@@ -9,6 +9,7 @@ use super::model_definitions::{self as definition_store, DefinitionRow};
 use super::{missing, new_id, unless_bad_key, unless_unique};
 use crate::domain::experiment::{DEFAULT_WORKSPACE, NewExperiment};
 use crate::domain::gateway::{EndpointUpdate, Fallback, NewEndpoint, NewMapping, given};
+use crate::domain::ids::{GatewayEndpointId, Tag};
 use crate::domain::python::json_dumps;
 use crate::domain::time::now_ms;
 use crate::domain::validate;
@@ -75,7 +76,7 @@ impl Store {
     /// `RESOURCE_DOES_NOT_EXIST`; `INVALID_PARAMETER_VALUE` for both or none. Upstream: `get_gateway_endpoint`.
     pub async fn get_gateway_endpoint(
         &self,
-        id: Option<String>,
+        id: Option<GatewayEndpointId>,
         name: Option<String>,
     ) -> Result<GatewayEndpoint> {
         self.read(move |conn| match (&id, &name) {
@@ -145,10 +146,10 @@ impl Store {
     ///
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST`. Upstream: `delete_gateway_endpoint`.
-    pub async fn delete_gateway_endpoint(&self, id: String) -> Result<()> {
+    pub async fn delete_gateway_endpoint(&self, id: GatewayEndpointId) -> Result<()> {
         self.write(move |conn| {
             row_in(conn, &id, "GatewayEndpoint")?;
-            each!(conn, c => diesel::delete(endpoints::table.find(&id)).execute(c))?;
+            each!(conn, c => diesel::delete(endpoints::table.find(id.as_str())).execute(c))?;
             Ok(())
         })
         .await
@@ -245,19 +246,19 @@ impl Store {
     ///
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST`. Upstream: `set_gateway_endpoint_tag`.
-    pub async fn set_gateway_endpoint_tag(&self, id: String, key: String, value: String) -> Result<()> {
+    pub async fn set_gateway_endpoint_tag(&self, id: GatewayEndpointId, tag: Tag) -> Result<()> {
         self.write(move |conn| {
             row_in(conn, &id, "GatewayEndpoint")?;
             let row = (
-                endpoint_tags::endpoint_id.eq(&id),
-                endpoint_tags::key.eq(&key),
-                endpoint_tags::value.eq(&value),
+                endpoint_tags::endpoint_id.eq(id.as_str()),
+                endpoint_tags::key.eq(&tag.key),
+                endpoint_tags::value.eq(&tag.value),
             );
             each!(conn, c => diesel::insert_into(endpoint_tags::table)
                 .values(row)
                 .on_conflict((endpoint_tags::key, endpoint_tags::endpoint_id))
                 .do_update()
-                .set(endpoint_tags::value.eq(&value))
+                .set(endpoint_tags::value.eq(&tag.value))
                 .execute(c))?;
             Ok(())
         })
@@ -268,10 +269,10 @@ impl Store {
     ///
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST` for the endpoint. Upstream: `delete_gateway_endpoint_tag`.
-    pub async fn delete_gateway_endpoint_tag(&self, id: String, key: String) -> Result<()> {
+    pub async fn delete_gateway_endpoint_tag(&self, id: GatewayEndpointId, key: String) -> Result<()> {
         self.write(move |conn| {
             row_in(conn, &id, "GatewayEndpoint")?;
-            each!(conn, c => diesel::delete(endpoint_tags::table.find((&key, &id))).execute(c))?;
+            each!(conn, c => diesel::delete(endpoint_tags::table.find((key.as_str(), id.as_str()))).execute(c))?;
             Ok(())
         })
         .await

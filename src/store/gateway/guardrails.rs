@@ -7,6 +7,7 @@ use super::budgets::page_size;
 use super::{endpoints as endpoint_store, missing, new_id, unless_bad_key, unless_unique};
 use crate::domain::experiment::DEFAULT_WORKSPACE;
 use crate::domain::gateway::guardrail::{NewGuardrail, check_scorer};
+use crate::domain::ids::{GatewayEndpointId, GuardrailId};
 use crate::domain::page::{offset_token, parse_offset_token};
 use crate::domain::time::now_ms;
 use crate::domain::{Error, Result};
@@ -54,7 +55,7 @@ impl Store {
     ///
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST`. Upstream: `get_gateway_guardrail`.
-    pub async fn get_gateway_guardrail(&self, id: String) -> Result<GatewayGuardrail> {
+    pub async fn get_gateway_guardrail(&self, id: GuardrailId) -> Result<GatewayGuardrail> {
         self.read(move |conn| get_in(conn, &id)).await
     }
 
@@ -62,10 +63,10 @@ impl Store {
     ///
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST`. Upstream: `delete_gateway_guardrail`.
-    pub async fn delete_gateway_guardrail(&self, id: String) -> Result<()> {
+    pub async fn delete_gateway_guardrail(&self, id: GuardrailId) -> Result<()> {
         self.write(move |conn| {
             get_in(conn, &id)?;
-            each!(conn, c => diesel::delete(guardrails::table.find(&id)).execute(c))?;
+            each!(conn, c => diesel::delete(guardrails::table.find(id.as_str())).execute(c))?;
             Ok(())
         })
         .await
@@ -167,7 +168,7 @@ impl Store {
     /// `RESOURCE_DOES_NOT_EXIST`. Upstream: `list_endpoint_guardrail_configs`.
     pub async fn list_endpoint_guardrail_configs(
         &self,
-        endpoint: String,
+        endpoint: GatewayEndpointId,
     ) -> Result<Vec<GatewayGuardrailConfig>> {
         self.read(move |conn| {
             endpoint_store::row_in(conn, &endpoint, "Endpoint")?;

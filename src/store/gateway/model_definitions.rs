@@ -5,6 +5,7 @@ use diesel::prelude::*;
 use super::{missing, new_id, secrets as secret_store, unless_unique};
 use crate::domain::experiment::DEFAULT_WORKSPACE;
 use crate::domain::gateway::given;
+use crate::domain::ids::ModelDefinitionId;
 use crate::domain::time::now_ms;
 use crate::domain::{Error, Result};
 use crate::proto::{
@@ -53,7 +54,10 @@ impl Store {
     ///
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST`. Upstream: `get_gateway_model_definition`.
-    pub async fn get_gateway_model_definition(&self, id: String) -> Result<GatewayModelDefinition> {
+    pub async fn get_gateway_model_definition(
+        &self,
+        id: ModelDefinitionId,
+    ) -> Result<GatewayModelDefinition> {
         self.read(move |conn| get_in(conn, &id)).await
     }
 
@@ -123,10 +127,10 @@ impl Store {
     ///
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST`; `INVALID_STATE` when one does. Upstream: `delete_gateway_model_definition`.
-    pub async fn delete_gateway_model_definition(&self, id: String) -> Result<()> {
+    pub async fn delete_gateway_model_definition(&self, id: ModelDefinitionId) -> Result<()> {
         self.write(move |conn| {
             get_in(conn, &id)?;
-            let definition = model_definitions::table.find(&id);
+            let definition = model_definitions::table.find(id.as_str());
             each!(conn, c => diesel::delete(definition).execute(c)).map_err(|e| {
                 if is_foreign_key_violation(&e) {
                     return Error::invalid_state(

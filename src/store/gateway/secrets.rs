@@ -7,6 +7,7 @@ use diesel::prelude::*;
 use super::{missing, new_id, unless_unique};
 use crate::domain::experiment::DEFAULT_WORKSPACE;
 use crate::domain::gateway::crypto::{Sealed, json};
+use crate::domain::ids::GatewaySecretId;
 use crate::domain::time::now_ms;
 use crate::domain::{Error, Result};
 use crate::proto::GatewaySecretInfo;
@@ -94,7 +95,7 @@ impl Store {
     ///
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST`. Upstream: `get_secret_info`.
-    pub async fn get_gateway_secret(&self, id: String) -> Result<GatewaySecretInfo> {
+    pub async fn get_gateway_secret(&self, id: GatewaySecretId) -> Result<GatewaySecretInfo> {
         self.read(move |conn| get_in(conn, &id)).await
     }
 
@@ -129,7 +130,7 @@ impl Store {
     ///
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST`. Upstream: `delete_gateway_secret`.
-    pub async fn delete_gateway_secret(&self, id: String) -> Result<()> {
+    pub async fn delete_gateway_secret(&self, id: GatewaySecretId) -> Result<()> {
         self.write(move |conn| {
             let changed = each!(conn, c => diesel::delete(existing(&id)).execute(c))?;
             if changed == 0 { Err(not_found(&id)) } else { Ok(()) }

@@ -65,8 +65,8 @@ fn a_secret_is_kept_and_changed() {
         assert!(changed.auth_config.is_empty());
         assert_eq!(changed.masked_values["api_key"], "***");
         assert_eq!(store.list_gateway_secrets(Some("azure".into())).await.unwrap().len(), 0);
-        store.delete_gateway_secret(id.clone()).await.unwrap();
-        let error = store.get_gateway_secret(id.clone()).await.unwrap_err();
+        store.delete_gateway_secret(id.clone().into()).await.unwrap();
+        let error = store.get_gateway_secret(id.clone().into()).await.unwrap_err();
         assert_eq!(error.message, format!("GatewaySecret not found (secret_id='{id}')"));
     });
 }
@@ -77,13 +77,13 @@ fn models_stay_without_their_secret_and_while_endpoints_use_them() {
         let secret = make_secret(&store, "s").await.unwrap();
         let model = make_model(&store, "m", &secret).await;
         let endpoint = make_endpoint(&store, "e", &[&model]).await.unwrap().endpoint_id.unwrap();
-        let error = store.delete_gateway_model_definition(model.clone()).await.unwrap_err();
+        let error = store.delete_gateway_model_definition(model.clone().into()).await.unwrap_err();
         assert_eq!(error.code, ErrorCode::InvalidState);
-        store.delete_gateway_secret(secret).await.unwrap();
-        let kept = store.get_gateway_model_definition(model.clone()).await.unwrap();
+        store.delete_gateway_secret(secret.into()).await.unwrap();
+        let kept = store.get_gateway_model_definition(model.clone().into()).await.unwrap();
         assert_eq!((kept.secret_id, kept.secret_name), (None, None));
-        store.delete_gateway_endpoint(endpoint).await.unwrap();
-        store.delete_gateway_model_definition(model).await.unwrap();
+        store.delete_gateway_endpoint(endpoint.into()).await.unwrap();
+        store.delete_gateway_model_definition(model.into()).await.unwrap();
     });
 }
 
@@ -230,15 +230,15 @@ fn guardrails_of_an_endpoint_keep_their_places() {
             assert!(store.add_guardrail_to_endpoint(message(add)).await.is_err());
             ids.push(id);
         }
-        let found = store.list_endpoint_guardrail_configs(endpoint.clone()).await.unwrap();
+        let found = store.list_endpoint_guardrail_configs(endpoint.clone().into()).await.unwrap();
         let found: Vec<&str> = found.iter().map(GatewayGuardrailConfig::guardrail_id).collect();
         assert_eq!(found, [ids[2].as_str(), &ids[1], &ids[0]]);
         let key = json!({"endpoint_id": endpoint, "guardrail_id": ids[1]});
         let moved = store.update_endpoint_guardrail_config(message(key.clone())).await.unwrap();
         assert_eq!(moved.execution_order, None);
         store.remove_guardrail_from_endpoint(message(key)).await.unwrap();
-        store.delete_gateway_guardrail(ids[0].clone()).await.unwrap();
-        assert_eq!(store.list_endpoint_guardrail_configs(endpoint).await.unwrap().len(), 1);
+        store.delete_gateway_guardrail(ids[0].clone().into()).await.unwrap();
+        assert_eq!(store.list_endpoint_guardrail_configs(endpoint.into()).await.unwrap().len(), 1);
         assert_eq!(store.list_gateway_guardrails(message(json!({}))).await.unwrap().guardrails.len(), 2);
     });
 }
