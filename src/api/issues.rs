@@ -7,6 +7,7 @@ use crate::api::extract::Check::{Array, Required, Str, Strings};
 use crate::api::extract::{Proto, Request, Schema};
 use crate::api::reply::{self, Reply};
 use crate::api::state::App;
+use crate::domain::ids::IssueId;
 use crate::domain::issue::{IssueUpdate, NewIssue};
 use crate::domain::{Error, ErrorCode};
 use crate::proto::{
@@ -46,7 +47,7 @@ pub async fn create_issue(app: App, Proto(r): Proto<CreateIssue>) -> Reply<creat
 }
 
 /// `GET issues/{issue_id}`. Upstream: `_get_issue`.
-pub async fn get_issue(app: App, id: Path<String>) -> Reply<get_issue::Response> {
+pub async fn get_issue(app: App, id: Path<IssueId>) -> Reply<get_issue::Response> {
     let issue = app.store.get_issue(id.into_inner()).await?;
     reply::json(get_issue::Response { issue: Some(issue) })
 }
@@ -54,7 +55,7 @@ pub async fn get_issue(app: App, id: Path<String>) -> Reply<get_issue::Response>
 /// `PATCH issues/{issue_id}`; the id in the body is required but ignored. Upstream: `_update_issue`.
 pub async fn update_issue(
     app: App,
-    id: Path<String>,
+    id: Path<IssueId>,
     Proto(r): Proto<UpdateIssue>,
 ) -> Reply<update_issue::Response> {
     let issue = app.store.update_issue(id.into_inner(), IssueUpdate::try_from(r)?).await?;

@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::api::body::Document;
 use crate::api::reply::{self, Reply};
 use crate::api::state::App;
+use crate::domain::ids::JobId;
 use crate::domain::job::{Job, JobQuery, JobState};
 use crate::domain::{Error, ErrorCode};
 
@@ -17,12 +18,12 @@ pub struct FoundJobs {
 }
 
 /// `GET mlflow/jobs/{job_id}`. Upstream: `_get_job`.
-pub async fn get_job_state(app: App, id: Path<String>) -> Reply<JobState> {
+pub async fn get_job_state(app: App, id: Path<JobId>) -> Reply<JobState> {
     reply::json(app.store.get_job(id.into_inner()).await?.into())
 }
 
 /// `GET jobs/{job_id}`. Upstream: `job_api.get_job`. Differs in the shape of errors, which is that of all others.
-pub async fn get_job(app: App, id: Path<String>) -> Reply<Job> {
+pub async fn get_job(app: App, id: Path<JobId>) -> Reply<Job> {
     reply::json(app.store.get_job(id.into_inner()).await?)
 }
 
@@ -38,7 +39,7 @@ pub async fn submit_job() -> Reply<Value> {
 }
 
 /// `PATCH jobs/cancel/{job_id}` and `PATCH mlflow/jobs/cancel/{job_id}`. Upstream: `job_api.cancel_job`.
-pub async fn cancel_job(app: App, id: Path<String>) -> Reply<Value> {
+pub async fn cancel_job(app: App, id: Path<JobId>) -> Reply<Value> {
     app.store.get_job(id.into_inner()).await?;
     Err(no_jobs())
 }

@@ -6,6 +6,7 @@ use crate::api::extract::Check::{Array, Int, Required, Str};
 use crate::api::extract::{Proto, Request, Schema};
 use crate::api::reply::{self, Reply};
 use crate::api::state::App;
+use crate::domain::ids::WebhookId;
 use crate::domain::webhook::{Event, NewWebhook, WebhookUpdate};
 use crate::proto::{
     CreateWebhook, ListWebhooks, TestWebhook, UpdateWebhook, create_webhook, delete_webhook, get_webhook,
@@ -54,7 +55,7 @@ pub async fn list_webhooks(app: App, Proto(r): Proto<ListWebhooks>) -> Reply<lis
 }
 
 /// `GET webhooks/{webhook_id}`. Upstream: `_get_webhook`.
-pub async fn get_webhook(app: App, id: Path<String>) -> Reply<get_webhook::Response> {
+pub async fn get_webhook(app: App, id: Path<WebhookId>) -> Reply<get_webhook::Response> {
     let webhook = app.store.get_webhook(id.into_inner()).await?;
     reply::json(get_webhook::Response { webhook: Some(webhook) })
 }
@@ -62,7 +63,7 @@ pub async fn get_webhook(app: App, id: Path<String>) -> Reply<get_webhook::Respo
 /// `PATCH webhooks/{webhook_id}`. Upstream: `_update_webhook`.
 pub async fn update_webhook(
     app: App,
-    id: Path<String>,
+    id: Path<WebhookId>,
     Proto(r): Proto<UpdateWebhook>,
 ) -> Reply<update_webhook::Response> {
     let webhook = app.webhooks.update(id.into_inner(), WebhookUpdate::try_from(r)?).await?;
@@ -70,7 +71,7 @@ pub async fn update_webhook(
 }
 
 /// `DELETE webhooks/{webhook_id}`. Upstream: `_delete_webhook`.
-pub async fn delete_webhook(app: App, id: Path<String>) -> Reply<delete_webhook::Response> {
+pub async fn delete_webhook(app: App, id: Path<WebhookId>) -> Reply<delete_webhook::Response> {
     app.store.delete_webhook(id.into_inner()).await?;
     reply::empty()
 }
@@ -78,7 +79,7 @@ pub async fn delete_webhook(app: App, id: Path<String>) -> Reply<delete_webhook:
 /// `POST webhooks/{webhook_id}/test`. Upstream: `_test_webhook`.
 pub async fn test_webhook(
     app: App,
-    id: Path<String>,
+    id: Path<WebhookId>,
     Proto(r): Proto<TestWebhook>,
 ) -> Reply<test_webhook::Response> {
     let event = r.event.as_ref().map(Event::try_from).transpose()?;

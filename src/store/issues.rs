@@ -14,7 +14,7 @@ use super::predicate::{Column, Search};
 use super::schema::issues;
 use super::stored_json::read_json_if_any;
 use super::{Store, each};
-use crate::domain::ids::ExperimentId;
+use crate::domain::ids::{ExperimentId, IssueId};
 use crate::domain::issue::{IssueUpdate, NewIssue, SEVERITIES};
 use crate::domain::page::{offset_token, parse_offset_token};
 use crate::domain::time::now_ms;
@@ -40,7 +40,7 @@ impl Store {
     ///
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST`.
-    pub async fn get_issue(&self, id: String) -> Result<Issue> {
+    pub async fn get_issue(&self, id: IssueId) -> Result<Issue> {
         self.read(move |conn| get_row(conn, &id)?.into_message()).await
     }
 
@@ -48,7 +48,7 @@ impl Store {
     ///
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST`.
-    pub async fn update_issue(&self, id: String, update: IssueUpdate) -> Result<Issue> {
+    pub async fn update_issue(&self, id: IssueId, update: IssueUpdate) -> Result<Issue> {
         self.write(move |conn| {
             let changes = IssueChanges {
                 status: update.status.as_deref(),
@@ -57,7 +57,7 @@ impl Store {
                 severity: update.severity.as_deref(),
                 last_updated_timestamp: now_ms(),
             };
-            each!(conn, c => diesel::update(issues::table.find(&id)).set(&changes).execute(c))?;
+            each!(conn, c => diesel::update(issues::table.find(id.as_str())).set(&changes).execute(c))?;
             get_row(conn, &id)?.into_message()
         })
         .await

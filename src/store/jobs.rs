@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::schema::jobs;
 use super::{Store, each};
 use crate::domain::experiment::DEFAULT_WORKSPACE;
+use crate::domain::ids::JobId;
 use crate::domain::job::{Job, JobQuery, status_name};
 use crate::domain::{Error, Result};
 
@@ -14,10 +15,10 @@ impl Store {
     ///
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST`.
-    pub async fn get_job(&self, id: String) -> Result<Job> {
+    pub async fn get_job(&self, id: JobId) -> Result<Job> {
         self.read(move |conn| {
             let row: Option<JobRow> = each!(conn, c => jobs::table
-                .find(&id)
+                .find(id.as_str())
                 .filter(jobs::workspace.eq(DEFAULT_WORKSPACE))
                 .select(JobRow::as_select())
                 .first(c)

@@ -13,6 +13,7 @@ use super::error::is_unique_violation;
 use super::schema::{webhook_events, webhooks};
 use super::{Store, each};
 use crate::domain::experiment::DEFAULT_WORKSPACE;
+use crate::domain::ids::WebhookId;
 use crate::domain::page::{offset_token, parse_offset_token};
 use crate::domain::time::now_ms;
 use crate::domain::webhook::fernet::FernetKey;
@@ -94,7 +95,7 @@ impl Store {
     ///
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST`.
-    pub async fn get_webhook(&self, id: String) -> Result<Webhook> {
+    pub async fn get_webhook(&self, id: WebhookId) -> Result<Webhook> {
         self.read(move |conn| get_in(conn, &id)).await
     }
 
@@ -126,7 +127,7 @@ impl Store {
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST`; `BAD_REQUEST` for an event that is given twice. Upstream:
     /// `SqlAlchemyStore.update_webhook`.
-    pub async fn update_webhook(&self, id: String, update: WebhookUpdate) -> Result<Webhook> {
+    pub async fn update_webhook(&self, id: WebhookId, update: WebhookUpdate) -> Result<Webhook> {
         let secret = update.secret.as_deref().map(|secret| self.webhook_key.encrypt(secret)).transpose()?;
         self.write(move |conn| {
             let changes = WebhookChanges {
@@ -142,7 +143,7 @@ impl Store {
                 return Err(not_found(&id));
             }
             if let Some(events) = &update.events {
-                let old = webhook_events::table.filter(webhook_events::webhook_id.eq(&id));
+                let old = webhook_events::table.filter(webhook_events::webhook_id.eq(id.as_str()));
                 each!(conn, c => diesel::delete(old).execute(c))?;
                 insert_events(conn, &id, events)?;
             }
@@ -155,7 +156,7 @@ impl Store {
     ///
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST`. Upstream: `SqlAlchemyStore.delete_webhook`.
-    pub async fn delete_webhook(&self, id: String) -> Result<()> {
+    pub async fn delete_webhook(&self, id: WebhookId) -> Result<()> {
         self.write(move |conn| {
             let now = now_ms();
             let new = (webhooks::deleted_timestamp.eq(now), webhooks::last_updated_timestamp.eq(now));
@@ -169,12 +170,13 @@ impl Store {
     ///
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST`.
-    pub async fn get_receiver(&self, id: String) -> Result<(Receiver, Option<Event>)> {
+    pub async fn get_receiver(&self, id: WebhookId) -> Result<(Receiver, Option<Event>)> {
         let key = self.webhook_key.clone();
         self.read(move |conn| {
             let row = row_in(conn, &id)?;
-            let event =
-                events_of(conn, std::slice::from_ref(&row))?.remove(&id).and_then(|all| all.first().copied());
+            let event = events_of(conn, std::slice::from_ref(&row))?
+                .remove(id.as_str())
+                .and_then(|all| all.first().copied());
             Ok((row.into_receiver(&key), event))
         })
         .await

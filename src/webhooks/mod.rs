@@ -14,6 +14,7 @@ use tracing::warn;
 use uuid::Uuid;
 
 use crate::config::{TargetRules, WebhookSettings as Settings};
+use crate::domain::ids::WebhookId;
 use crate::domain::time::iso_now;
 use crate::domain::webhook::{Event, NewWebhook, WebhookUpdate, change, url};
 use crate::domain::{Error, ErrorCode, Result, python};
@@ -87,7 +88,7 @@ impl Webhooks {
     ///
     /// # Errors
     /// As for [`Store::update_webhook`], and `INVALID_PARAMETER_VALUE` for a URL that may not be used.
-    pub async fn update(&self, id: String, update: WebhookUpdate) -> Result<Webhook> {
+    pub async fn update(&self, id: WebhookId, update: WebhookUpdate) -> Result<Webhook> {
         self.store.get_webhook(id.clone()).await?;
         update.check_name()?;
         if let Some(url) = &update.url {
@@ -101,7 +102,7 @@ impl Webhooks {
     ///
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST`. Upstream: `mlflow.webhooks.delivery.test_webhook`.
-    pub async fn test(&self, id: String, event: Option<Event>) -> Result<WebhookTestResult> {
+    pub async fn test(&self, id: WebhookId, event: Option<Event>) -> Result<WebhookTestResult> {
         let (receiver, first) = self.store.get_receiver(id).await?;
         let event = event.or(first).ok_or_else(|| Error::invalid("Webhook events cannot be empty"))?;
         let body = change::body(event, &iso_now(), &change::example(event)?);

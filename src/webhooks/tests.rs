@@ -288,9 +288,9 @@ fn a_webhook_that_went_is_told_nothing() {
         let deleted = webhook(&store, &receiver.url, None).await;
         let disabled = webhook(&store, &receiver.url, None).await;
         announce(&store, "m").await;
-        store.delete_webhook(deleted).await.unwrap();
+        store.delete_webhook(deleted.into()).await.unwrap();
         let off = WebhookUpdate::try_from(message::<UpdateWebhook>(json!({"status": "DISABLED"}))).unwrap();
-        store.update_webhook(disabled, off).await.unwrap();
+        store.update_webhook(disabled.into(), off).await.unwrap();
         let running = Running::start(&store, settings());
         running.wait_for("dropped", 2).await;
         assert!(receiver.seen().is_empty());
@@ -364,26 +364,26 @@ fn a_webhook_is_tried_out() {
         let receiver = Receiving::start(script).await;
         let id = webhook(&store, &receiver.url, None).await;
         let webhooks = Webhooks::new(Arc::clone(&store), settings()).unwrap();
-        let result = webhooks.test(id.clone(), None).await.unwrap();
+        let result = webhooks.test(id.clone().into(), None).await.unwrap();
         assert_eq!((result.success, result.response_status), (Some(true), Some(200)));
         assert_eq!(result.response_body(), "there");
         let body: Value = serde_json::from_str(&receiver.seen()[0].body).unwrap();
         assert_eq!(body["data"], json!({"name": "example_model", "alias": "example_alias", "version": "1"}));
         let event = "prompt.created".parse().unwrap();
-        let result = webhooks.test(id.clone(), Some(event)).await.unwrap();
+        let result = webhooks.test(id.clone().into(), Some(event)).await.unwrap();
         assert_eq!((result.success, result.response_status), (Some(true), Some(201)));
         assert!(receiver.seen()[2].body.contains("example_prompt"));
-        let result = webhooks.test(id.clone(), None).await.unwrap();
+        let result = webhooks.test(id.clone().into(), None).await.unwrap();
         assert_eq!((result.success, result.response_status), (Some(false), Some(418)));
 
         let gone = webhook(&store, "http://127.0.0.1:1/", None).await;
-        let result = webhooks.test(gone, None).await.unwrap();
+        let result = webhooks.test(gone.into(), None).await.unwrap();
         assert_eq!((result.success, result.response_status), (Some(false), None));
         let shown = result.error_message();
         assert!(shown.starts_with("Failed to test webhook: ConnectionError("), "{shown}");
         assert!(!shown.contains("127.0.0.1:1/"), "{shown}");
         let guarded = Webhooks::new(store, Settings { allow_private_ips: false, ..settings() }).unwrap();
-        let result = guarded.test(id, None).await.unwrap();
+        let result = guarded.test(id.into(), None).await.unwrap();
         assert_eq!(
             result.error_message(),
             "Failed to test webhook: MlflowException(\"Webhook URL must not resolve to a non-public IP address. \

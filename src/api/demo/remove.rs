@@ -7,7 +7,7 @@ use super::{Demo, or_none, request};
 use crate::domain::Result;
 use crate::domain::demo::runs::{self, EVALUATIONS};
 use crate::domain::demo::{Feature, content, views};
-use crate::domain::ids::{EvaluationDatasetId, LabelSchemaId, ModelName, ReviewQueueId, RunId};
+use crate::domain::ids::{EvaluationDatasetId, IssueId, LabelSchemaId, ModelName, ReviewQueueId, RunId};
 use crate::domain::issue::IssueUpdate;
 use crate::domain::trace::delete::Deletion;
 use crate::proto::UpdateIssue;
@@ -78,7 +78,7 @@ impl Demo<'_> {
         self.remove_runs("tags.`mlflow.runType` = 'issue_detection'").await?;
         for id in self.issues().await? {
             let update = UpdateIssue { status: Some("rejected".into()), ..UpdateIssue::default() };
-            self.app.store.update_issue(id, IssueUpdate::try_from(update)?).await?;
+            self.app.store.update_issue(IssueId::from(id), IssueUpdate::try_from(update)?).await?;
         }
         Ok(())
     }

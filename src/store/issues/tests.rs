@@ -86,10 +86,10 @@ fn issues_change() {
         let update = |json: Value| IssueUpdate::try_from(message::<UpdateIssue>(json)).unwrap();
         let id = issue.issue_id().to_owned();
         let changed =
-            store.update_issue(id.clone(), update(json!({ "status": "rejected", "name": "m" }))).await;
+            store.update_issue(id.clone().into(), update(json!({ "status": "rejected", "name": "m" }))).await;
         let changed = changed.unwrap();
         assert_eq!((changed.status(), changed.name(), changed.description()), ("rejected", "m", "d"));
-        assert_eq!(store.get_issue(id).await.unwrap(), changed);
+        assert_eq!(store.get_issue(id.into()).await.unwrap(), changed);
         let unknown = store.update_issue("iss-0".into(), update(json!({}))).await.unwrap_err();
         assert_eq!(unknown.message, "Issue with ID 'iss-0' not found");
         let lost = json!({ "experiment_id": e, "name": "n", "description": "d", "source_run_id": "none" });

@@ -35,23 +35,23 @@ fn a_webhook_lives_and_is_deleted() {
         let events: Vec<String> =
             made.events.iter().map(|e| Event::try_from(e).unwrap().to_string()).collect();
         assert_eq!(events, ["model_version.created", "prompt.created"]);
-        assert_eq!(store.get_webhook(id.clone()).await.unwrap(), made);
+        assert_eq!(store.get_webhook(id.clone().into()).await.unwrap(), made);
 
         let changed = json!({"description": "d", "status": "DISABLED", "name": "b", "url": "https://i",
             "events": [{"entity": "PROMPT_TAG", "action": "SET"}]});
-        let changed = store.update_webhook(id.clone(), update(changed)).await.unwrap();
+        let changed = store.update_webhook(id.clone().into(), update(changed)).await.unwrap();
         assert_eq!((changed.description(), changed.name(), changed.url()), ("d", "b", "https://i"));
         assert_eq!((changed.status(), changed.events.len()), (WebhookStatus::Disabled, 1));
         // What is not given stays; an empty description is none.
-        let kept = store.update_webhook(id.clone(), update(json!({"description": ""}))).await.unwrap();
+        let kept = store.update_webhook(id.clone().into(), update(json!({"description": ""}))).await.unwrap();
         assert_eq!((kept.description.as_deref(), kept.name(), &kept.events), (None, "b", &changed.events));
 
-        store.delete_webhook(id.clone()).await.unwrap();
+        store.delete_webhook(id.clone().into()).await.unwrap();
         for error in [
-            store.get_webhook(id.clone()).await.unwrap_err(),
-            store.update_webhook(id.clone(), update(json!({}))).await.unwrap_err(),
-            store.delete_webhook(id.clone()).await.unwrap_err(),
-            store.get_receiver(id.clone()).await.unwrap_err(),
+            store.get_webhook(id.clone().into()).await.unwrap_err(),
+            store.update_webhook(id.clone().into(), update(json!({}))).await.unwrap_err(),
+            store.delete_webhook(id.clone().into()).await.unwrap_err(),
+            store.get_receiver(id.clone().into()).await.unwrap_err(),
         ] {
             assert_eq!(error.code, ErrorCode::ResourceDoesNotExist);
             assert_eq!(error.message, format!("Webhook with ID {id} not found."));
@@ -110,12 +110,12 @@ fn secrets_are_encrypted_and_come_back() {
         };
         let token = stored(id.clone()).await.unwrap().unwrap();
         assert!(token.starts_with("gAAAAA") && !token.contains("s3cr3t"), "{token}");
-        let (receiver, event) = store.get_receiver(id.clone()).await.unwrap();
+        let (receiver, event) = store.get_receiver(id.clone().into()).await.unwrap();
         assert_eq!(receiver.signing, Signing::With("s3cr3t".into()));
         assert_eq!(event.unwrap().to_string(), "prompt.created");
 
-        store.update_webhook(id.clone(), update(json!({"secret": ""}))).await.unwrap();
-        assert_eq!(store.get_receiver(id.clone()).await.unwrap().0.signing, Signing::Off);
+        store.update_webhook(id.clone().into(), update(json!({"secret": ""}))).await.unwrap();
+        assert_eq!(store.get_receiver(id.clone().into()).await.unwrap().0.signing, Signing::Off);
 
         let foreign = FernetKey::random().encrypt("other").unwrap();
         let row = id.clone();
@@ -124,9 +124,9 @@ fn secrets_are_encrypted_and_come_back() {
             Ok(each!(conn, c => diesel::update(webhook).set(webhooks::secret.eq(&foreign)).execute(c))?)
         });
         write.await.unwrap();
-        assert_eq!(store.get_receiver(id.clone()).await.unwrap().0.signing, Signing::Unreadable);
+        assert_eq!(store.get_receiver(id.clone().into()).await.unwrap().0.signing, Signing::Unreadable);
         // Such a webhook can still be seen and mended.
-        store.update_webhook(id.clone(), update(json!({"secret": "new"}))).await.unwrap();
-        assert_eq!(store.get_receiver(id).await.unwrap().0.signing, Signing::With("new".into()));
+        store.update_webhook(id.clone().into(), update(json!({"secret": "new"}))).await.unwrap();
+        assert_eq!(store.get_receiver(id.into()).await.unwrap().0.signing, Signing::With("new".into()));
     });
 }

@@ -42,8 +42,8 @@ fn a_change_is_queued_for_those_who_asked() {
         let prompt = webhook(&store, of_prompts).await;
         let disabled = webhook(&store, of_models.clone()).await;
         let off = WebhookUpdate::try_from(message::<UpdateWebhook>(json!({"status": "DISABLED"}))).unwrap();
-        store.update_webhook(disabled, off).await.unwrap();
-        store.delete_webhook(webhook(&store, of_models).await).await.unwrap();
+        store.update_webhook(disabled.into(), off).await.unwrap();
+        store.delete_webhook(webhook(&store, of_models).await.into()).await.unwrap();
         assert_eq!(store.next_delivery(vec![]).await.unwrap(), None);
 
         store.announce(tag_set("m")).await.unwrap();
