@@ -15,6 +15,7 @@ use crate::api::extract::Check::{Array, Int, Required, Str, Strings};
 use crate::api::extract::{Proto, Request, Schema, wrong_type};
 use crate::api::reply::{self, Reply};
 use crate::api::state::App;
+use crate::domain::ids::RunId;
 use crate::domain::page::parse_offset_token;
 use crate::domain::run::either_id;
 use crate::domain::validate::{MAX_HISTORY_BULK_RESULTS, MAX_HISTORY_RUNS, MAX_SAMPLED_POINTS, step_range};
@@ -58,7 +59,7 @@ pub async fn get_metric_history(app: App, Proto(r): Proto<GetMetricHistory>) -> 
 /// `GET metrics/get-history-bulk`, for the UI only. Upstream: `get_metric_history_bulk_handler`.
 pub async fn get_metric_history_bulk(app: App, query: Query<Vec<(String, String)>>) -> Result<HttpResponse> {
     let all = |name| query.iter().filter(move |(n, _)| n == name).map(|(_, value)| value.as_str());
-    let run_ids: Vec<String> = all("run_id").map(str::to_owned).collect();
+    let run_ids: Vec<RunId> = all("run_id").map(RunId::from).collect();
     let error = |text| Err(Error::invalid(format!("GetMetricHistoryBulk request {text}")));
     if run_ids.is_empty() {
         return error("must specify at least one run_id.".to_owned());

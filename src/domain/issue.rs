@@ -1,5 +1,6 @@
 //! Issues: which status and severity there are, and what a change may hold.
 
+use super::ids::ExperimentId;
 use super::python::list;
 use super::{Error, Result};
 use crate::proto::{CreateIssue, UpdateIssue};
@@ -13,7 +14,7 @@ pub const SEVERITIES: [&str; 4] = ["not_an_issue", "low", "medium", "high"];
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewIssue {
     /// Where it was found.
-    pub experiment_id: String,
+    pub experiment_id: ExperimentId,
     /// In few words.
     pub name: String,
     /// In many words.
@@ -41,7 +42,7 @@ impl TryFrom<CreateIssue> for NewIssue {
         Ok(Self {
             status: known("status", r.status, &STATUSES)?.unwrap_or_else(|| "pending".into()),
             severity: known("severity", r.severity, &SEVERITIES)?,
-            experiment_id: r.experiment_id.unwrap_or_default(),
+            experiment_id: ExperimentId::parse(r.experiment_id.as_deref().unwrap_or_default())?,
             name: r.name.unwrap_or_default(),
             description: r.description.unwrap_or_default(),
             root_causes: r.root_causes,

@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use super::ids::ExperimentId;
 use super::python::{json_dumps, json_repr, parse_int, repr};
 use super::{Error, Result, page, run, validate};
 use crate::proto::search_logged_models::OrderBy;
@@ -16,8 +17,8 @@ const DEFAULT_MAX_RESULTS: i32 = 100;
 /// A validated request for a logged model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewLoggedModel {
-    /// The experiment, as the client wrote it.
-    pub experiment_id: String,
+    /// The experiment.
+    pub experiment_id: ExperimentId,
     /// Its id, which starts with `m-`.
     pub model_id: String,
     /// Its name; drawn at random where none is given. Names may repeat.
@@ -40,7 +41,7 @@ impl TryFrom<CreateLoggedModel> for NewLoggedModel {
         let name = r.name.filter(|name| !name.is_empty()).unwrap_or_else(run::random_name);
         validate_name(&name)?;
         Ok(Self {
-            experiment_id: r.experiment_id.unwrap_or_default(),
+            experiment_id: ExperimentId::parse(r.experiment_id.as_deref().unwrap_or_default())?,
             model_id: format!("m-{}", uuid::Uuid::new_v4().simple()),
             name,
             model_type: r.model_type.unwrap_or_default(),

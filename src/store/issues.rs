@@ -176,7 +176,7 @@ fn create_in(conn: &mut Conn, new: &NewIssue) -> Result<Issue> {
     let now = now_ms();
     let row = IssueRow {
         issue_id: format!("iss-{}", Uuid::new_v4().simple()),
-        experiment_id: active_experiment_id(conn, &ExperimentId::parse(&new.experiment_id)?)?,
+        experiment_id: active_experiment_id(conn, &new.experiment_id)?,
         name: new.name.clone(),
         description: new.description.clone(),
         status: new.status.clone(),

@@ -18,7 +18,7 @@ use super::schema::{
     logged_model_metrics, logged_model_params, logged_model_tags, logged_models, tags as run_tags,
 };
 use super::{Store, each};
-use crate::domain::ids::{ExperimentId, LoggedModelId, ModelName};
+use crate::domain::ids::{LoggedModelId, ModelName};
 use crate::domain::logged_model::{NewLoggedModel, VERSIONS_TAG, last_of_each, with_version};
 use crate::domain::model_history::{HISTORY_TAG, RecordedModel};
 use crate::domain::time::now_ms;
@@ -298,7 +298,7 @@ fn get_in(conn: &mut Conn, id: &str, deleted: Deleted) -> Result<LoggedModel> {
 }
 
 fn create_in(conn: &mut Conn, new: &NewLoggedModel) -> Result<LoggedModel> {
-    let experiment_id = ExperimentId::parse(&new.experiment_id)?.number();
+    let experiment_id = new.experiment_id.number();
     let experiment = get_experiment_in(conn, experiment_id)?;
     require_active(&experiment)?;
     let now = now_ms();

@@ -121,7 +121,7 @@ impl Store {
     /// Upstream: `SqlAlchemyStore.get_metric_history_bulk`.
     pub async fn get_metric_history_bulk(
         &self,
-        run_ids: Vec<String>,
+        run_ids: Vec<RunId>,
         key: String,
         limit: i64,
     ) -> Result<Vec<History>> {
@@ -187,7 +187,7 @@ const SQLITE_HISTORY: &str = "SELECT value, timestamp, step, is_nan FROM metrics
 
 fn get_metric_history_bulk_in(
     conn: &mut Conn,
-    run_ids: &[String],
+    run_ids: &[RunId],
     key: &str,
     limit: i64,
 ) -> Result<Vec<History>> {
@@ -197,8 +197,7 @@ fn get_metric_history_bulk_in(
         points!("runs.id", "asked.key", ""),
         " ORDER BY runs.id, m.timestamp, m.step, m.value, m.is_nan LIMIT ?"
     );
-    let run_ids: Vec<&str> =
-        run_ids.iter().map(String::as_str).collect::<BTreeSet<_>>().into_iter().collect();
+    let run_ids: Vec<&str> = run_ids.iter().map(RunId::as_str).collect::<BTreeSet<_>>().into_iter().collect();
     match conn {
         Conn::Pg(c) => {
             let binds = [Bind::Texts(&run_ids), Bind::Text(key), Bind::BigInt(limit)];

@@ -45,8 +45,8 @@ struct Entry {
 }
 
 impl Entry {
-    fn is_of(&self, run_id: &str, key: &str) -> bool {
-        self.run_id.as_str() == run_id && self.key == key
+    fn is_of(&self, run_id: &RunId, key: &str) -> bool {
+        self.run_id == *run_id && self.key == key
     }
 
     /// Returns the page if all of it is here.
@@ -64,7 +64,7 @@ impl Entry {
 
 impl Ahead {
     /// Returns a page if it was read ahead; after the last one the history's points are let go.
-    pub(super) fn page(&self, run_id: &str, key: &str, offset: usize, limit: usize) -> Option<HistoryPage> {
+    pub(super) fn page(&self, run_id: &RunId, key: &str, offset: usize, limit: usize) -> Option<HistoryPage> {
         let mut entries = self.fresh(Instant::now());
         let place = entries.iter().position(|entry| entry.is_of(run_id, key))?;
         let entry = entries.get_mut(place)?;
@@ -77,7 +77,7 @@ impl Ahead {
     }
 
     /// Returns how many points a statement for such a page, which is not here, may return beyond it.
-    pub(super) fn room(&self, run_id: &str, key: &str, offset: usize, limit: usize) -> usize {
+    pub(super) fn room(&self, run_id: &RunId, key: &str, offset: usize, limit: usize) -> usize {
         if offset == 0 && limit < LARGE_PAGE {
             return 0;
         }
@@ -130,40 +130,40 @@ mod tests {
     fn pages_are_those_behind_the_one_that_was_read() {
         let ahead = Ahead::default();
         keep(&ahead, "r", 6000, true);
-        assert_eq!(ahead.page("r", "other", 100, 10), None);
-        assert_eq!(ahead.page("other", "m", 100, 10), None);
-        assert_eq!(ahead.page("r", "m", 99, 10), None);
-        assert_eq!(ahead.page("r", "m", 6100, 10), None);
-        assert_eq!(steps(ahead.page("r", "m", 100, 10)), Some((0, 9, true)));
-        assert_eq!(steps(ahead.page("r", "m", 100, 5999)), Some((0, 5998, true)));
-        assert_eq!(steps(ahead.page("r", "m", 6000, 100)), Some((5900, 5999, false)));
-        assert_eq!(ahead.page("r", "m", 100, 10), None, "the last page lets them go");
+        assert_eq!(ahead.page(&"r".into(), "other", 100, 10), None);
+        assert_eq!(ahead.page(&"other".into(), "m", 100, 10), None);
+        assert_eq!(ahead.page(&"r".into(), "m", 99, 10), None);
+        assert_eq!(ahead.page(&"r".into(), "m", 6100, 10), None);
+        assert_eq!(steps(ahead.page(&"r".into(), "m", 100, 10)), Some((0, 9, true)));
+        assert_eq!(steps(ahead.page(&"r".into(), "m", 100, 5999)), Some((0, 5998, true)));
+        assert_eq!(steps(ahead.page(&"r".into(), "m", 6000, 100)), Some((5900, 5999, false)));
+        assert_eq!(ahead.page(&"r".into(), "m", 100, 10), None, "the last page lets them go");
     }
 
     #[test]
     fn an_end_that_is_not_the_historys_is_no_page() {
         let ahead = Ahead::default();
         keep(&ahead, "r", 6000, false);
-        assert_eq!(ahead.page("r", "m", 6000, 100), None);
-        assert_eq!(steps(ahead.page("r", "m", 6000, 99)), Some((5900, 5998, true)));
+        assert_eq!(ahead.page(&"r".into(), "m", 6000, 100), None);
+        assert_eq!(steps(ahead.page(&"r".into(), "m", 6000, 99)), Some((5900, 5998, true)));
     }
 
     #[test]
     fn only_so_much_is_kept_and_for_so_long() {
         let ahead = Ahead::default();
         keep(&ahead, "few", FEWEST - 1, true);
-        assert_eq!(ahead.page("few", "m", 100, 10), None);
-        assert_eq!(ahead.room("r", "m", 0, LARGE_PAGE - 1), 0);
-        assert_eq!(ahead.room("r", "m", 0, LARGE_PAGE), MOST);
-        assert_eq!(ahead.room("r", "m", 1, 1), MOST);
+        assert_eq!(ahead.page(&"few".into(), "m", 100, 10), None);
+        assert_eq!(ahead.room(&"r".into(), "m", 0, LARGE_PAGE - 1), 0);
+        assert_eq!(ahead.room(&"r".into(), "m", 0, LARGE_PAGE), MOST);
+        assert_eq!(ahead.room(&"r".into(), "m", 1, 1), MOST);
         for run in ["one", "two"] {
             keep(&ahead, run, 90_000, true);
         }
-        assert_eq!(ahead.room("r", "m", 1, 1), CAPACITY - 180_000);
+        assert_eq!(ahead.room(&"r".into(), "m", 1, 1), CAPACITY - 180_000);
         keep(&ahead, "r", CAPACITY - 179_999, true);
-        assert_eq!(ahead.page("r", "m", 100, 10), None);
+        assert_eq!(ahead.page(&"r".into(), "m", 100, 10), None);
         keep(&ahead, "two", 7000, true);
-        assert_eq!(steps(ahead.page("two", "m", 7000, 100)), Some((6900, 6999, false)));
+        assert_eq!(steps(ahead.page(&"two".into(), "m", 7000, 100)), Some((6900, 6999, false)));
         assert_eq!(ahead.fresh(Instant::now()).len(), 1);
         assert_eq!(ahead.fresh(Instant::now() + KEPT_FOR).len(), 0);
     }

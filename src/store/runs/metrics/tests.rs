@@ -187,7 +187,8 @@ fn histories_of_several_runs_come_by_run_and_are_limited_together() {
     on_each_database(|store| async move {
         let mut runs = vec![log(&store, &course(|i| i)).await, log(&store, &course(|i| i)).await];
         runs.push(runs[0].clone());
-        let histories = store.get_metric_history_bulk(runs.clone(), "m".into(), 1000).await.unwrap();
+        let ids = runs.iter().cloned().map(Into::into).collect();
+        let histories = store.get_metric_history_bulk(ids, "m".into(), 1000).await.unwrap();
         let found: Vec<(String, usize)> = histories.into_iter().map(|h| (h.run_id, h.points.len())).collect();
         runs.pop();
         runs.sort_unstable();
