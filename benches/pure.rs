@@ -1,5 +1,5 @@
-//! What a request costs apart from the database and the network: reading JSON, checking a batch, reading a filter,
-//! taking spans in, writing an answer. `cargo bench` runs it (`-- NAME` picks); each figure is of one request.
+//! CPU cost of a request without database and network: parsing JSON, checking a batch, parsing a filter,
+//! ingesting spans, writing a response. `cargo bench` runs it (`-- NAME` picks); each figure is per request.
 
 use std::hint::black_box;
 

@@ -14,7 +14,7 @@ use crate::domain::webhook::fernet::FernetKey;
 /// The version of MLflow whose protocol and database this server has.
 pub const MLFLOW_VERSION: &str = "3.17.2";
 
-/// What a running server is made from.
+/// The settings of a running server.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The database of experiments, runs and models, as an SQLAlchemy-style URI.
@@ -39,7 +39,7 @@ pub struct Config {
     pub limits: Limits,
     /// How webhooks are reached.
     pub webhooks: WebhookSettings,
-    /// What the configuration of the AI gateway is kept by.
+    /// Settings of the AI gateway.
     pub gateway: GatewaySettings,
     /// The address to listen on.
     pub host: String,
@@ -112,9 +112,9 @@ impl Default for Config {
     }
 }
 
-/// The environment variables of the cloud SDKs: AWS's, Google's and Azure's, and MLflow's about S3 and about
-/// other MLflow servers. Their names are given by others, so they are kept as they are. Debug output redacts
-/// their values.
+/// The environment variables of the cloud SDKs: AWS's, Google's and Azure's, and MLflow's about S3 and other
+/// MLflow servers. Their names are fixed by others, so they are kept verbatim. Debug output redacts their
+/// values.
 #[derive(Clone, Default)]
 pub struct Environment(HashMap<String, String>);
 
@@ -211,7 +211,7 @@ pub struct DatabaseSettings {
     pub threads: Option<usize>,
     /// The queue limit for database threads; above it requests are refused with 503.
     pub queue: Option<usize>,
-    /// How often SQLite waits for the disk.
+    /// When SQLite calls `fsync`.
     pub sqlite_synchronous: Option<SqliteSynchronous>,
     /// The statement timeout on PostgreSQL; zero is no limit.
     pub statement_timeout: Option<Duration>,
@@ -224,7 +224,7 @@ pub struct DatabaseSettings {
     pub pooler: PostgresPooler,
 }
 
-/// What stands between the server and PostgreSQL.
+/// The pooler between server and PostgreSQL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum PostgresPooler {
     /// Found out for every connection.
@@ -236,7 +236,7 @@ pub enum PostgresPooler {
     Transaction,
 }
 
-/// How often SQLite waits for the disk.
+/// When SQLite calls `fsync`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum SqliteSynchronous {
     /// At every commit: what was acknowledged survives a power failure.
@@ -291,14 +291,14 @@ impl Default for TargetRules {
     }
 }
 
-/// What the configuration of the AI gateway is kept by.
+/// Settings of the AI gateway.
 #[derive(Debug, Clone)]
 pub struct GatewaySettings {
     /// Whether there is such a configuration. The names are those of `MLFLOW_ENABLE_AI_GATEWAY` and
     /// `MLFLOW_GATEWAY_…`.
     pub is_enabled: bool,
-    /// The key encryption key of secrets, from `MLFLOW_CRYPTO_KEK_…`. With another one than they were written
-    /// with, stock cannot read them.
+    /// The key encryption key of secrets, from `MLFLOW_CRYPTO_KEK_…`. Stock cannot decrypt secrets with
+    /// another key.
     pub secret_key: KeyEncryptionKey,
     /// Which providers may be used.
     pub providers: Policy,

@@ -6,7 +6,7 @@
 //! - [`artifacts`] — the bytes behind artifact URIs.
 //! - [`search`] — the filter language: text to typed predicates.
 //! - [`store`] — the database.
-//! - [`webhooks`] — what is told to others of changes.
+//! - [`webhooks`] — delivery of change events.
 //! - [`api`] — HTTP.
 //! - [`server`] — settings to a running server.
 //! - [`cli`] — flags and environment to settings; [`logging`], [`config`] beside it.

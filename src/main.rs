@@ -2,7 +2,7 @@
 
 use tikv_jemallocator::Jemalloc;
 
-/// The C library's allocator keeps its peak memory, and spends a quarter of a search on coalescing chunks.
+/// The C library's malloc keeps peak resident memory, and spends a quarter of a search coalescing chunks.
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
 

@@ -86,7 +86,7 @@ async fn serve(config: Config, lost_lines: &IntCounter) -> Result<()> {
     if let Some(delivering) = delivering {
         delivering.await?;
     }
-    // Cut connections have left multipart uploads to be aborted.
+    // Cancelled requests leave multipart uploads to abort.
     if tokio::time::timeout(SETTLE_TIME, state.artifacts.settle()).await.is_err() {
         warn!("some uploads to the artifact store could not be taken back");
     }
@@ -176,7 +176,7 @@ fn store_settings(config: &Config) -> StoreSettings {
     settings
 }
 
-/// Builds the service of one worker: every route, inside the `api/middleware`.
+/// Builds the service of one worker thread: all routes, with `api/middleware`.
 pub fn build_app(state: &Data<AppState>) -> App<impl AppFactory + use<>> {
     let rules = security::Rules::new(&state.config).map(Rc::new);
     let patience = state.config.slow_client_timeout;

@@ -1,4 +1,4 @@
-//! The program as a process: what it says when it cannot start, and that it stops without cutting a request.
+//! The program as a process: its startup errors, and that its shutdown cuts no request.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail by a panic")]
 
@@ -93,7 +93,7 @@ impl Server {
                 break address.split('/').next().unwrap().to_owned();
             }
         };
-        // Whoever does not read the log stops the server.
+        // An unread log pipe blocks the server.
         std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
         Self { child, address, _dir: dir }
     }
@@ -117,7 +117,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Fails when it has ended already.
+        // Fails if it has already exited.
         drop(self.child.kill());
         drop(self.child.wait());
     }

@@ -1,4 +1,4 @@
-//! The papers: their links and the files that they name are there, and `docs/configuration.md` has every setting.
+//! The papers: their links and file names resolve, and `docs/configuration.md` has every setting.
 
 #![expect(clippy::unwrap_used, reason = "a test may fail by a panic")]
 
@@ -24,7 +24,7 @@ const FOLDERS: [&str; 10] = [
     "tests/",
 ];
 
-/// How the variables begin that the program reads.
+/// Prefixes of variables that the program reads.
 const VARIABLES: [&str; 9] = [
     "AWS_",
     "AZURE_",
@@ -37,7 +37,7 @@ const VARIABLES: [&str; 9] = [
     "STORAGE_EMULATOR_HOST",
 ];
 
-/// Texts in the code that look like variables and are none, each with what it is.
+/// False positives among variables in the code, each with what it is.
 const NO_VARIABLES: [(&str, &str); 1] =
     [("MLFLOW_EXPERIMENT", "a kind of place that traces are in: a value of the protocol")];
 
@@ -49,7 +49,7 @@ fn read(path: impl AsRef<Path>) -> String {
     fs::read_to_string(root().join(path)).unwrap()
 }
 
-/// The files below `folder` whose names end so, as paths below the root.
+/// The files below `folder` with this suffix, as paths below the root.
 fn files(folder: &str, ending: &str) -> Vec<PathBuf> {
     let (mut folders, mut found) = (vec![root().join(folder)], Vec::new());
     while let Some(folder) = folders.pop() {
@@ -72,7 +72,7 @@ fn papers() -> Vec<(PathBuf, String)> {
     paths.map(|path| (path.clone(), read(path))).collect()
 }
 
-/// What stands outside blocks of code.
+/// The text outside code blocks.
 fn prose(text: &str) -> String {
     let mut is_code = false;
     let lines = text.lines().filter(|line| {
@@ -83,19 +83,19 @@ fn prose(text: &str) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// What stands between backticks.
+/// The code spans.
 fn code_spans(prose: &str) -> impl Iterator<Item = &str> {
     prose.split('`').skip(1).step_by(2)
 }
 
-/// Where the links and pictures of a text lead.
+/// The link and image targets of a text.
 fn links(text: &str) -> Vec<String> {
-    // What stands between backticks is no link.
+    // Code spans have no links.
     let prose: String = prose(text).split('`').step_by(2).collect();
     prose.split("](").skip(1).filter_map(|rest| Some(rest.split_once(')')?.0.to_owned())).collect()
 }
 
-/// The names by which the headings of a text are linked to.
+/// The anchors of a text's headings.
 fn anchors(text: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for line in prose(text).lines().filter(|line| line.starts_with('#')) {
@@ -128,14 +128,14 @@ fn fault(paper: &Path, text: &str, link: &str) -> Option<&'static str> {
     (!names.contains(anchor)).then_some("no such heading")
 }
 
-/// The links of a paper that lead nowhere.
+/// The broken links of a paper.
 fn broken_links(paper: &Path, text: &str) -> Vec<String> {
     let links = links(text);
     let faults = links.iter().filter_map(|link| Some((link, fault(paper, text, link)?)));
     faults.map(|(link, fault)| format!("{}: {link}: {fault}", paper.display())).collect()
 }
 
-/// The files that a paper names in full and that are not there.
+/// The missing files among those that a paper names in full.
 fn missing_files(paper: &Path, text: &str) -> Vec<String> {
     let is_path = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '_' | '-');
     let prose = prose(text);
@@ -173,7 +173,7 @@ fn settings_in_help() -> BTreeSet<String> {
     found
 }
 
-/// The variables that stand in the code between quotes.
+/// The variables in string literals of the code.
 fn variables_in_code() -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for path in files("src", "rs") {

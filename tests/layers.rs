@@ -1,11 +1,11 @@
-//! The rooms import in one direction, and each foreign library has one home.
+//! Modules import in one direction, and each foreign library has one home.
 
 #![expect(clippy::unwrap_used, reason = "a test may fail by a panic")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Each room of `src` with the rooms it may import. What is not named here may import everything.
+/// Each module of `src` with the ones it may import. A module not named may import everything.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("proto", &["proto"]),
     ("domain", &["proto", "domain"]),
@@ -18,7 +18,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("server", &["proto", "domain", "store", "artifacts", "webhooks", "config", "api", "server"]),
 ];
 
-/// Libraries that only some rooms may name.
+/// Libraries that few modules may name.
 const HOMES: &[(&str, &[&str])] = &[
     ("diesel", &["store"]),
     ("actix_web", &["api", "server"]),
@@ -28,7 +28,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("ferroflow_sqlite", &["store"]),
 ];
 
-/// Every file of `src` with its room.
+/// Files of `src` with their modules.
 fn sources() -> Vec<(String, PathBuf, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let (mut folders, mut found) = (vec![root.clone()], Vec::new());
@@ -41,7 +41,7 @@ fn sources() -> Vec<(String, PathBuf, String)> {
                 let below = path.strip_prefix(&root).unwrap();
                 let room = below.iter().next().unwrap().to_str().unwrap().trim_end_matches(".rs").to_owned();
                 let text = fs::read_to_string(&path).unwrap();
-                // Tests may look around.
+                // Tests are exempt.
                 let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap().to_owned();
                 if !path.ends_with("testing.rs")
                     && !path.iter().any(|part| part == "tests" || part == "tests.rs")

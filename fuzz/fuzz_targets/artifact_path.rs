@@ -1,5 +1,5 @@
-//! Whatever a client sends as a path: what is accepted stays below its folder and means the same when it
-//! comes back.
+//! Artifact paths from clients, against path traversal: an accepted one stays below its folder and
+//! round-trips.
 #![no_main]
 
 use std::path::{Component, Path};

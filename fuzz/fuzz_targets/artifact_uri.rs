@@ -1,5 +1,5 @@
-//! Artifact locations and the sources of model versions: what is put below a location lies there, and what has to be a
-//! part of something opens no other folder.
+//! Path traversal by artifact locations and model version sources: what is appended to a location stays below
+//! it, and no other folder can be opened.
 #![no_main]
 
 use std::path::Path;
@@ -43,7 +43,7 @@ fuzz_target!(|text: &str| {
 fn place(text: &str) {
     let parts = UriParts::split(text);
     match append(text, "r/x") {
-        // As in Python: where there is no host, two slashes at the beginning of a path become those of one.
+        // As in Python: without a host, two slashes at the beginning of a path become one.
         Ok(_) if parts.netloc.is_empty() && parts.path.starts_with("//") => {}
         Ok(below) if !parts.scheme.is_empty() => {
             let split = UriParts::split(&below);
@@ -72,7 +72,7 @@ fn place(text: &str) {
 
 /// Folders that URIs mean.
 fn open(artifacts: &Artifacts, text: &str) {
-    // Others make clients of buckets.
+    // Others make cloud clients.
     let is_near =
         matches!(UriParts::split(text).scheme.as_str(), "" | "file" | "mlflow-artifacts" | "http" | "https");
     if is_near && let Ok(folder) = artifacts.folder(text) {
@@ -89,19 +89,19 @@ fn open(artifacts: &Artifacts, text: &str) {
         }
     }
     if let Ok(folder) = artifacts.folder_within(text, "/srv/ml/1/r/artifacts") {
-        // The disk will say where it lies.
+        // It is checked on disk later.
         assert!(field(&folder, "within: [").starts_with("/srv/ml/1/r/artifacts"), "{text:?} is {folder:?}");
         assert!(!climbs(text));
     }
 }
 
-/// Returns a text of a folder, which shows what it is to nobody but who debugs.
+/// Returns a string field of a folder, from its debug output.
 fn field(folder: &Folder, name: &str) -> String {
     let shown = format!("{folder:?}");
     let (_, rest) = shown.split_once(&format!("{name}\"")).expect("a folder has it");
     let (mut text, mut rest) = (String::new(), rest.chars());
     while let Some(c) = rest.next().filter(|c| *c != '"') {
-        // A quote or a backslash; how other characters are written does not matter here.
+        // An escaped quote or backslash; other escapes do not matter here.
         text.extend(if c == '\\' { rest.next() } else { Some(c) });
     }
     text
@@ -136,7 +136,7 @@ fn name(text: &str) {
     }
 }
 
-/// A backslash is a character of a name in all that is no path of a disk.
+/// A backslash is a separator only in local paths.
 fn climbs_by_slashes(text: &str) -> bool {
     let decoded = ferroflow::domain::artifact_uri::decode_fully(text);
     decoded.is_none_or(|decoded| decoded.split('/').any(|step| step == ".."))

@@ -1,8 +1,8 @@
-//! Database URIs: no message and nothing else that is shown has a password in it, and no part of a URI becomes another
-//! parameter of the connection.
+//! Database URIs: no message or other output contains a password, and no part of a URI injects another
+//! connection parameter.
 //!
-//! The lines of the input are the parts of a URI: the user, what the password has before and behind its secret, and what
-//! follows the credentials. The first line is also read as a URI by itself.
+//! The input's lines are the parts of a URI: the user, what the password has before and behind its secret,
+//! and what follows the credentials. The first line is also parsed as a URI by itself.
 #![no_main]
 
 use ferroflow::store::uri::DatabaseUri;
@@ -20,7 +20,7 @@ fuzz_target!(|text: &str| {
     }
     read(user);
     if user.contains([':', '/']) || (before.contains('@') && text.contains('?')) {
-        // The secret would not be in a password, or nobody could tell where that ends.
+        // The secret would not be in a password, or its end would be ambiguous.
         return;
     }
     let in_front = format!("postgresql://{user}:{before}{SECRET}{behind}@{tail}");
@@ -61,7 +61,7 @@ fn read(text: &str) -> Option<DatabaseUri> {
     }
 }
 
-/// Reads the text as libpq does: each parameter is there once, with a name of small letters.
+/// Parses the text as libpq does: no duplicate parameters, lowercase names.
 fn check_conninfo(text: &str) {
     let mut names = Vec::new();
     let mut rest = text;

@@ -1,6 +1,6 @@
-//! Every parser of the filter language on any text, as a filter and as a key of an order: none may panic, take more
-//! memory than the text accounts for, let through more than a statement can hold, or blame the server for what was
-//! sent. What was read of a filter over runs, written again, is read the same.
+//! Every parser of the filter language on any text, as a filter and as an `order_by`: none may panic,
+//! allocate beyond a bound on the text, accept more than a statement can hold, or report a client's mistake
+//! as a server error. Filters over runs round-trip.
 #![no_main]
 
 use ferroflow::domain::{Error, ErrorCode, Result};
@@ -21,14 +21,14 @@ use ferroflow::search::{
 use ferroflow_fuzz::{is_refusal, within};
 use libfuzzer_sys::fuzz_target;
 
-/// Reads `text` within the memory that it accounts for, beside tables that are made for the first one; returns what `count`
+/// Parses `text` within its allocation bound, beside tables that are initialised once; returns what `count`
 /// finds in a query, which is no more than a statement can hold.
 #[track_caller]
 fn read<Q>(text: &str, parse: impl FnOnce() -> Result<Q>, count: impl FnOnce(&Q) -> usize) -> Option<Q> {
     match within(64 * 1024 + 400 * text.len(), parse) {
         Ok(query) => {
             let count = count(&query);
-            // What makes an order unique may come on top.
+            // Tie-breakers may come on top.
             assert!(count <= MAX_CLAUSES + 2, "{count} clauses");
             Some(query)
         }
@@ -41,7 +41,7 @@ fn read<Q>(text: &str, parse: impl FnOnce() -> Result<Q>, count: impl FnOnce(&Q)
     }
 }
 
-/// Stock answers an order that names a key twice with an internal error.
+/// Stock answers a duplicate key in an order with an internal error.
 fn is_order_twice(error: &Error) -> bool {
     error.code == ErrorCode::InternalError && error.message.contains("order_by")
 }
@@ -86,7 +86,7 @@ fn metrics(text: &str) -> QueryTraceMetrics {
     }
 }
 
-/// Writes predicates in the language and reads them; what no quotes can enclose is left out.
+/// Round-trips predicates; values that no quotes can enclose are left out.
 fn read_again(predicates: &[RunPredicate]) {
     let (mut written, mut kept) = (Vec::new(), Vec::new());
     for predicate in predicates {
@@ -178,7 +178,7 @@ fn text_test(test: &TextTest) -> Option<String> {
 }
 
 fn quoted(value: &str) -> Option<String> {
-    // A backslash would hide the quote behind it.
+    // A backslash would escape the quote.
     let quote = ['\'', '"'].into_iter().find(|quote| !value.contains(*quote))?;
     (!value.contains('\\')).then(|| format!("{quote}{value}{quote}"))
 }

@@ -1,5 +1,5 @@
-//! Questions in GraphQL, the text of the query and its variables, up to where the store is asked. A body that is JSON is
-//! taken as it is; any other is taken for the query.
+//! GraphQL requests, the query and its variables, up to the store. A JSON body is taken as it is; any other
+//! is taken for the query.
 #![no_main]
 
 use ferroflow::api::graphql::{Plan, Question};
@@ -8,7 +8,7 @@ use ferroflow_fuzz::{is_refusal, within};
 use libfuzzer_sys::fuzz_target;
 use serde_json::json;
 
-/// What the schema and the first query take for all that follow.
+/// Allocated once, by the schema and the first query.
 const FIRST: usize = 4 * 1024 * 1024;
 
 fuzz_target!(|body: &[u8]| {
@@ -26,7 +26,7 @@ fuzz_target!(|body: &[u8]| {
 fn plan(question: &Question, sent: usize) {
     match within(FIRST + 4096 * sent, || Plan::of(question, &Limits::default())) {
         Ok(Ok(_plan)) => {}
-        // Each says something.
+        // Each has a message.
         Ok(Err(errors)) => assert!(!errors.is_empty() && errors.iter().all(|error| !error.is_empty())),
         Err(error) => {
             is_refusal(&error, 100 * sent);

@@ -1,6 +1,5 @@
-//! Requests in JSON on any bytes: none may panic, be refused as a fault of the server, or take more memory than its
-//! outline accounts for. What was read, written again, is read the same, by both readers; and what was counted of a text
-//! bounds what is made of it.
+//! JSON requests on any bytes: none may panic, be reported as a server error, or allocate more than its
+//! outline allows. Requests round-trip, by both readers; and the counts of a text bound what is made of it.
 #![no_main]
 
 use ferroflow::api::extract::{Request, from_body};
@@ -22,7 +21,7 @@ use serde::Serialize;
 const COPIES: usize = 2;
 /// As `api/body.rs` has it.
 const VALUE_SIZE: usize = 128;
-/// What is not counted: the fields of the message itself.
+/// Not counted: the message's own fields.
 const ROOM: usize = 8192;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -88,14 +87,14 @@ fn read<T: Request + Serialize>(bytes: &[u8], most: usize) -> Option<T> {
     let json = serde_json::to_string(&message).expect("a message can be written");
     let back: T = serde_json::from_str(&json).expect("what was written can be read");
     assert_eq!(serde_json::to_string(&back).expect("as before"), json);
-    // The old name of `run_id` counts for messages, too, that do not have it.
+    // The old name of `run_id` counts in messages without it, too.
     if let Ok(back) = from_body::<T>(json.as_bytes()) {
         assert_eq!(serde_json::to_string(&back).expect("as before"), json);
     }
     Some(message)
 }
 
-/// Reads as Python does, and reads what is written of that.
+/// Parses as Python does, and round-trips.
 fn loose(bytes: &[u8]) -> Option<Json> {
     let json = Json::parse(bytes)?;
     for written in [json.dumps(), json.dumps_spaced(), json.dumps_sorted()] {
@@ -106,7 +105,7 @@ fn loose(bytes: &[u8]) -> Option<Json> {
     Some(json)
 }
 
-/// Asserts that all that is in a value was seen from outside.
+/// Asserts that the outline covers a value.
 fn outlines(json: &Json, outline: &Outline<'_>) {
     let mut found = Found::default();
     found.add(json, 1);

@@ -1,5 +1,5 @@
-//! Exports of OTLP, in their binary form and as JSON. What is counted before an export is read must bound what reading
-//! makes of it, in messages and in memory.
+//! OTLP exports, as protobuf and as JSON. The counts taken before decoding must be upper bounds for the
+//! decoded messages and memory.
 #![no_main]
 
 use std::path::Path;
@@ -24,7 +24,7 @@ static PRICES: LazyLock<Prices> = LazyLock::new(|| Prices::read(Path::new("/nowh
 const COPIES: usize = 3;
 /// As `api/body.rs` has it.
 const VALUE_SIZE: usize = 128;
-/// What is not counted: lists take room for some items at once, and an error for each of the messages around it.
+/// Not counted: lists reserve capacity for some items, and errors name each enclosing message.
 const ROOM: usize = 16 * 1024;
 
 fuzz_target!(|body: &[u8]| {
@@ -34,7 +34,7 @@ fuzz_target!(|body: &[u8]| {
         let most = counts.memory() + COPIES * body.len() + ROOM;
         if let Ok(request) = within(most, || from_protobuf(body)) {
             is_bound(&actual(&request), &counts);
-            // Written again it is the same, whatever was left out.
+            // Round-trips, whatever was left out.
             let again = request.encode_to_vec();
             assert_eq!(from_protobuf(&again).map(|again| again.encode_to_vec()).as_ref(), Ok(&again));
             assert_eq!(Counts::of_protobuf(&again, &size::most(&limits)), actual(&request));
@@ -84,7 +84,7 @@ fn actual(request: &ExportTraceServiceRequest) -> Counts {
     for group in &request.resource_spans {
         if let Some(resource) = &group.resource {
             add_pairs(&mut counts, &resource.attributes);
-            // The entities that a resource belongs to, and the texts of each.
+            // Entities of a resource, and their strings.
             counts.values += resource.entity_refs.len();
             let texts = resource.entity_refs.iter().map(|e| e.id_keys.len() + e.description_keys.len());
             counts.values += texts.sum::<usize>();

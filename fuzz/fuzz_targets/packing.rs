@@ -1,11 +1,11 @@
-//! Bodies that come packed: what is measured is what unpacking them makes, and neither takes memory beyond that.
+//! Compressed bodies: the measured size is the decompressed size, and neither step takes more memory.
 #![no_main]
 
 use ferroflow::api::unpack::{Fault, Packing, measure};
 use ferroflow_fuzz::within;
 use libfuzzer_sys::fuzz_target;
 
-/// What flate2 keeps while it works, at most: the window, the tables, the buffers, and the names in the header.
+/// flate2's maximum memory: the window, the tables, the buffers, and the names in the header.
 const READER: usize = 256 * 1024;
 const LIMIT: usize = 1024 * 1024;
 
@@ -17,7 +17,7 @@ fuzz_target!(|body: &[u8]| {
                 assert!(length <= LIMIT);
                 let whole = within(READER + length, || way.unpack(body, length)).expect("as it was measured");
                 assert_eq!(whole.len(), length);
-                // A limit that it just keeps does not matter, one below does.
+                // A limit that is just met does not matter, one below does.
                 assert_eq!(way.measure(body, length), Ok(length));
                 if length > 0 {
                     assert_eq!(way.measure(body, length - 1), Err(Fault::TooLong));

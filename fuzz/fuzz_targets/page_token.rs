@@ -1,5 +1,5 @@
-//! Page tokens of every kind: what is refused is the client's fault, no page begins before the first, and what we make
-//! is read as what it was made of.
+//! Page tokens of every kind: a refusal is a client error, no offset is negative, and our own tokens
+//! round-trip.
 #![no_main]
 
 use ferroflow::domain::evaluation_dataset::records::PageStart;

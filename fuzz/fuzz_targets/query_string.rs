@@ -1,5 +1,5 @@
-//! Requests in the query string of a GET: none may panic, be refused as a fault of the server, or take more memory than
-//! a few times its length. What was read, written as JSON, is what a POST would have been read as.
+//! Requests in a GET's query string: none may panic, be reported as a server error, or allocate more than a
+//! few times its length. As JSON in a POST they are parsed the same.
 #![no_main]
 
 use ferroflow::api::extract::{Request, from_body, from_query};
@@ -28,7 +28,7 @@ fuzz_target!(|query: &str| {
 });
 
 fn read<T: Request + Serialize>(query: &str) {
-    // A pair is two texts and the place of both in a list.
+    // A pair is two strings and their slots in a list.
     let message = match within(8192 + 64 * query.len(), || from_query::<T>(query)) {
         Ok(message) => message,
         Err(error) => return is_refusal(&error, query.len()),

@@ -1,5 +1,5 @@
-//! URLs that something is sent to or fetched from. What our check takes for the host must be no other than where the
-//! HTTP client goes: what it goes to without asking a resolver, an address, is refused or seen by its guard.
+//! SSRF guard for URLs. The host that it checks must be the one that the HTTP client connects to: an address,
+//! which needs no resolver, is refused or seen by the guard.
 #![no_main]
 
 use std::net::IpAddr;
@@ -22,14 +22,14 @@ fuzz_target!(|text: &str| {
         Err(error) => is_refusal(error, text.len()),
     }
     match &public {
-        // It is the narrower of the two.
+        // It is the stricter of the two.
         Ok(host) => assert_eq!(found.as_ref().ok(), Some(host), "{text:?}"),
         Err(error) => is_refusal(error, text.len()),
     }
     if let Ok(host) = &public
         && let Ok(address) = host.parse::<IpAddr>()
     {
-        // However an IPv4 address is dressed up, it is judged as itself.
+        // An IPv4-mapped address is judged as IPv4.
         if let IpAddr::V4(v4) = address {
             assert_eq!(is_public(address), is_public(v4.to_ipv6_mapped().into()), "{address}");
         }

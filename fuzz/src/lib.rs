@@ -1,11 +1,11 @@
-//! What the targets share: how much memory a parser takes at most, and which errors are a client's.
+//! Shared by the targets: a parser's peak allocation, and which errors are a client's.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use ferroflow::domain::{Error, ErrorCode};
 
-/// The allocator of the system, which counts what Rust takes of it. libFuzzer's own memory is not Rust's.
+/// The system allocator, counting Rust's allocations. libFuzzer's own memory is not Rust's.
 struct Counting;
 
 #[global_allocator]
@@ -18,7 +18,7 @@ fn take(bytes: usize) {
     PEAK.fetch_max(IN_USE.fetch_add(bytes, Relaxed) + bytes, Relaxed);
 }
 
-// SAFETY: all is left to the allocator of the system.
+// SAFETY: all is delegated to the system allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         take(layout.size());
@@ -31,7 +31,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // Both are there for a moment, at worst.
+        // At worst, both exist for a moment.
         take(size);
         let moved = unsafe { System.realloc(pointer, layout, size) };
         IN_USE.fetch_sub(layout.size(), Relaxed);
@@ -39,7 +39,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-/// Does `work`, and asserts that it took no more than `most` bytes of memory beside what was there, its result included.
+/// Does `work`, and asserts that its peak allocation, result included, is at most `most` bytes.
 #[track_caller]
 pub fn within<T>(most: usize, work: impl FnOnce() -> T) -> T {
     let before = IN_USE.load(Relaxed);
@@ -50,7 +50,7 @@ pub fn within<T>(most: usize, work: impl FnOnce() -> T) -> T {
     done
 }
 
-/// Asserts that an error is one of the client's, and that its message does not grow beyond what was sent.
+/// Asserts that an error is the client's, and that its message is bounded by what was sent.
 #[track_caller]
 pub fn is_refusal(error: &Error, sent: usize) {
     let is_clients = matches!(error.code, ErrorCode::InvalidParameterValue | ErrorCode::AttributeNotFound);

@@ -32,12 +32,12 @@ pub(crate) fn map<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     Ok(Option::deserialize(d)?.unwrap_or_default())
 }
 
-/// Reads a message within a message.
+/// Deserializes a nested message.
 pub(crate) fn message<'de, D: Deserializer<'de>, T: Deserialize<'de>>(d: D) -> Result<Option<T>, D::Error> {
     Ok(Option::<Object<T>>::deserialize(d)?.map(|object| object.0))
 }
 
-/// A message that is read from an object only: serde would also read its fields from a list.
+/// A message, deserialized from an object only: serde would also take a list.
 #[derive(Debug)]
 pub struct Object<T>(pub T);
 

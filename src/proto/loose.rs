@@ -1,5 +1,5 @@
-//! JSON as Python's `json` module reads and writes it, for requests that the typed reader refuses: bare `NaN` and
-//! infinities, numbers of any size, halves of surrogate pairs, a key given twice (the last one counts).
+//! JSON as Python's `json` module reads and writes it, for requests that the typed reader refuses: bare `NaN`
+//! and infinities, numbers of any size, lone surrogates, duplicate keys (the last one wins).
 //!
 //! Upstream: Python's `json.loads`, which stock reads every body with.
 
@@ -17,25 +17,25 @@ pub enum Json {
     Null,
     /// `true` or `false`.
     Bool(bool),
-    /// A number without fraction and exponent, by its digits.
+    /// An integer, by its digits.
     Int(String),
     /// Any other number; also `NaN`, the infinities and what is too large for a double.
     Float(f64),
     /// A string.
     Str(String),
-    /// A string with half a surrogate pair in it, which Unicode cannot write; here with U+FFFD in its place.
+    /// A string with a lone surrogate, which is replaced by U+FFFD.
     Torn(String),
     /// A list.
     List(Vec<Self>),
-    /// An object as it stands; a key may be there more than once.
+    /// An object with any duplicate keys.
     Object(Vec<(String, Self)>),
 }
 
-/// The most digits that Python makes a whole number of.
+/// Python's limit on digits of an integer.
 const MAX_DIGITS: usize = 4300;
 
 impl Json {
-    /// Reads a text; `None` if it is not what Python takes for JSON.
+    /// Parses a text; `None` if Python would refuse it.
     pub fn parse(text: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)).ok()?;
         let mut reader = Reader { rest: text };
@@ -157,7 +157,7 @@ struct Style {
     is_sorted: bool,
 }
 
-/// Returns the fields of an object as Python has them: each where it came first, with the value that came last.
+/// Returns the fields of an object as a Python `dict`: each where it came first, with its last value.
 pub fn last_of_each(fields: &[(String, Json)]) -> Vec<(&str, &Json)> {
     let mut kept: Vec<(&str, &Json)> = Vec::with_capacity(fields.len());
     let mut places: HashMap<&str, usize> = HashMap::with_capacity(fields.len());
@@ -183,7 +183,7 @@ impl From<i64> for Json {
     }
 }
 
-/// Writes a finite float as Python does: the shortest digits that read back, with an exponent from 1e16 on.
+/// Formats a finite float as Python does: the shortest that round-trips, with an exponent from 1e16 on.
 pub fn float_text(value: f64) -> String {
     let magnitude = value.abs();
     if magnitude == 0.0 || (1e-4..1e16).contains(&magnitude) {
@@ -195,7 +195,7 @@ pub fn float_text(value: f64) -> String {
     format!("{digits}e{sign}{exponent:0>2}")
 }
 
-/// Writes a string with everything beyond ASCII escaped.
+/// Writes a string with non-ASCII escaped.
 pub fn write_string(text: &str, out: &mut String) {
     out.push('"');
     for c in text.chars() {
@@ -218,8 +218,8 @@ pub fn write_string(text: &str, out: &mut String) {
     out.push('"');
 }
 
-/// Reads a whole number as `int(text)` does: with spaces around it, a sign, and single underscores inside. `None`
-/// for anything else and for numbers beyond 128 bits.
+/// Parses an integer as `int(text)` does: with surrounding spaces, a sign, and single underscores inside.
+/// `None` for anything else and for numbers beyond 128 bits.
 pub fn int(text: &str) -> Option<i128> {
     let text = text.trim();
     let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
@@ -228,7 +228,7 @@ pub fn int(text: &str) -> Option<i128> {
     if is_number { text.replace('_', "").parse().ok() } else { None }
 }
 
-/// Reads a number as `float(text)` does.
+/// Parses a float as `float(text)` does.
 pub fn float(text: &str) -> Option<f64> {
     let text = text.trim();
     let mut neighbours = text.as_bytes().windows(3).filter(|w| w.get(1) == Some(&b'_'));
@@ -366,7 +366,7 @@ impl Reader<'_> {
                 units.push(unit);
                 continue;
             }
-            // Escapes of surrogates that stand beside each other make one character.
+            // Adjacent escapes of a surrogate pair make one character.
             is_torn |= flush(&mut units, &mut text);
             match escaped {
                 Ok('"') if c == '"' => break,
@@ -378,7 +378,7 @@ impl Reader<'_> {
         Some(if is_torn { Json::Torn(text) } else { Json::Str(text) })
     }
 
-    /// Reads what follows a backslash: a character, or a unit that is only half of one.
+    /// Parses an escape sequence: a character, or a lone UTF-16 unit.
     fn escape(&mut self) -> Option<Result<char, u16>> {
         let c = self.rest.chars().next()?;
         self.rest = self.rest.get(c.len_utf8()..)?;
@@ -401,7 +401,7 @@ impl Reader<'_> {
     }
 }
 
-/// Appends UTF-16 units to `text`; says whether one of them had no partner.
+/// Decodes UTF-16 units into `text`; says whether one was unpaired.
 fn flush(units: &mut Vec<u16>, text: &mut String) -> bool {
     let mut is_torn = false;
     for c in char::decode_utf16(units.drain(..)) {

@@ -1,5 +1,5 @@
-//! The request of OTLP that carries spans, from its binary form and from its JSON. The messages are those of
-//! OpenTelemetry's own crate; its reader of JSON is not used, since it refuses names of enum values and unknown fields.
+//! The OTLP request that exports spans, from protobuf and JSON. The messages are those of OpenTelemetry's own
+//! crate; its JSON deserializer is not used, since it refuses enum names and unknown fields.
 //!
 //! Upstream: `mlflow.server.otel_api.export_traces`.
 
@@ -19,18 +19,18 @@ use prost::Message;
 
 use super::loose::{self, Json};
 
-/// Bytes that are no request to export spans.
+/// Bytes that are not an export request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotSpans;
 
 type Result<T> = std::result::Result<T, NotSpans>;
 
-/// Reads the binary form.
+/// Decodes protobuf.
 pub fn from_protobuf(body: &[u8]) -> Result<ExportTraceServiceRequest> {
     ExportTraceServiceRequest::decode(body).map_err(|_e| NotSpans)
 }
 
-/// Reads JSON: names in `camelCase` or `snake_case`, ids as hexadecimal digits, 64-bit numbers also as texts, enums by
+/// Parses JSON: `camelCase` or `snake_case` names, hexadecimal ids, 64-bit numbers also as strings, enums by
 /// name or number, unknown fields ignored.
 pub fn from_json(body: &[u8]) -> Result<ExportTraceServiceRequest> {
     let json = Json::parse(body).ok_or(NotSpans)?;
@@ -57,7 +57,7 @@ fn field<'a>(object: &'a Object, name: &str) -> Option<&'a Json> {
         .filter(|value| **value != Json::Null)
 }
 
-/// Says whether `given` is the name `camel` in `snake_case`. What comes close is an unknown field: nobody has counted it.
+/// Says whether `given` is the name `camel` in `snake_case`. Near misses are unknown fields, not counted.
 fn is_snake(given: &str, camel: &str) -> bool {
     let mut given = given.bytes();
     let has_letter = |letter: u8| {
@@ -87,7 +87,7 @@ fn text(object: &Object, name: &str) -> Result<String> {
     }
 }
 
-/// Reads the bytes of an id from their hexadecimal digits.
+/// Decodes a hexadecimal id.
 fn id(object: &Object, name: &str) -> Result<Vec<u8>> {
     let digits = text(object, name)?;
     if !digits.is_ascii() || digits.len() % 2 == 1 {
@@ -182,7 +182,7 @@ fn read_any(object: &Object) -> Result<AnyValue> {
     Ok(AnyValue { value: read_value(object)? })
 }
 
-/// The fields of a value, of which at most one may be there.
+/// The fields of a value, a `oneof`.
 const VALUES: [&str; 7] =
     ["stringValue", "boolValue", "intValue", "doubleValue", "bytesValue", "arrayValue", "kvlistValue"];
 

@@ -1,27 +1,27 @@
-//! The shape of a JSON text, found before it is read: how many values it has, how deep they lie, how long its lists
-//! are. Readers make up to a hundred bytes of one byte of such a text, so what is too much is refused by its outline.
+//! The shape of a JSON text, scanned before parsing: how many values it has, how deep they are nested, how
+//! long its lists are. Parsing makes up to a hundred bytes of one, so oversized texts are refused by outline.
 //!
-//! The text need not be JSON: whoever reads it decides that.
+//! The text need not be valid JSON: its parser decides that.
 
-/// How deep values may be nested. Python gives up near 1000.
+/// Nesting limit. Python gives up near 1000.
 pub const MAX_DEPTH: usize = 900;
-/// Marks of structure that a text may have before its outline is worth the time.
+/// Structural characters up to which a text needs no outline.
 const FEW_MARKS: usize = 8192;
 
-/// What is known of a text before it is read.
+/// What is known of a text before parsing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Outline<'a> {
     /// Values: items of lists and fields of objects.
     pub values: usize,
-    /// Whether values lie deeper than [`MAX_DEPTH`]. What follows them is not counted.
+    /// Whether nesting exceeds [`MAX_DEPTH`]. What follows is not counted.
     pub is_too_deep: bool,
     /// The longest list of objects or of lists, by its name and the number of its items.
     pub longest_list: (&'a str, usize),
-    /// Items of the lists of each name that was asked for, together.
+    /// Total items of the lists of each requested name.
     pub counts: Vec<usize>,
 }
 
-/// Says whether a text has so few values that nothing can become of it, whatever they are.
+/// Says whether a text has too few values to exhaust memory, whatever they are.
 pub fn is_small(text: &[u8]) -> bool {
     let marks = |part: &[u8]| part.iter().filter(|b| matches!(b, b',' | b'{' | b'[')).count();
     text.chunks(FEW_MARKS)
@@ -29,10 +29,10 @@ pub fn is_small(text: &[u8]) -> bool {
         .is_some()
 }
 
-/// Values that a text within a message may hold to be read as JSON in its turn.
+/// Limit on the values of JSON that is nested in a string.
 const MAX_IN_TEXT: usize = 250_000;
 
-/// Says whether a text within a message is not too much to be read as JSON.
+/// Says whether JSON nested in a string is within the limits.
 pub fn is_readable(text: &str) -> bool {
     let text = text.as_bytes();
     is_small(text) || Outline::of(text, &[]).values <= MAX_IN_TEXT
@@ -48,7 +48,7 @@ struct Frame<'a> {
 }
 
 impl<'a> Outline<'a> {
-    /// Looks at `text`, and counts the items of the lists that have one of these names.
+    /// Scans `text`, and counts the items of the lists that have one of these names.
     pub fn of(text: &'a [u8], names: &[&str]) -> Self {
         let mut outline = Self { counts: vec![0; names.len()], ..Self::default() };
         let mut frames: Vec<Frame<'a>> = Vec::new();
@@ -84,7 +84,7 @@ impl<'a> Outline<'a> {
                 }
             }
         }
-        // What is still open counts too.
+        // Unclosed ones count too.
         for frame in &frames {
             outline.add(frame, names);
         }
@@ -105,24 +105,24 @@ impl<'a> Outline<'a> {
     }
 }
 
-/// Says whether a string as it is written is `name`: whoever reads the text takes `\u0061` for the letter that it is.
+/// Says whether a raw string unescapes to `name`, as in parsers, which take `\u0061` for the letter.
 fn is_name(written: &[u8], name: &str) -> bool {
     if !written.contains(&b'\\') {
         return written == name.as_bytes();
     }
-    // A letter takes six bytes at most.
+    // An escape has at most six bytes.
     let is_short = written.len() <= 6 * name.len();
     is_short
         && serde_json::from_slice::<String>(&[b"\"", written, b"\""].concat()).is_ok_and(|text| text == name)
 }
 
-/// Finds the next byte that says something of the structure.
+/// Finds the next structural character.
 fn next_mark(text: &[u8]) -> Option<(u8, &[u8])> {
     let at = text.iter().position(|b| matches!(b, b'"' | b':' | b',' | b'{' | b'}' | b'[' | b']'))?;
     Some((*text.get(at)?, text.get(at + 1..)?))
 }
 
-/// Takes what follows an opening quote: the string as it is written, and what comes after it.
+/// Splits off a raw string, after its opening quote.
 fn string(text: &[u8]) -> (&[u8], &[u8]) {
     let mut from = 0;
     while let Some(length) = text.get(from..).and_then(|t| t.iter().position(|b| matches!(b, b'"' | b'\\'))) {

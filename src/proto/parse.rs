@@ -1,8 +1,8 @@
-//! From loose JSON to a message the way Python's protobuf does it: field by field in the order of the request,
-//! and what came before a field that cannot be read stays in the message.
+//! From loose JSON to a message as Python's protobuf does it: field by field in request order; what came
+//! before an unreadable field stays in the message.
 //!
-//! The typed reader (serde) is the fast way for good requests; this is the slow one that knows what stock makes of
-//! the others.
+//! The typed reader (serde) is the fast path for good requests; this slow path knows what stock makes of the
+//! others.
 //!
 //! Upstream: `google.protobuf.json_format.ParseDict` with `ignore_unknown_fields`.
 
@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use super::loose::{self, Json};
 use super::{EnumType, Field, Type};
 
-/// A message as far as it could be read.
+/// A message, as far as it was readable.
 #[derive(Debug, PartialEq)]
 pub struct Readable {
     /// The fields that were read, in strict JSON.
@@ -32,7 +32,7 @@ pub fn read(fields: &[Field], json: &Json) -> Readable {
     Readable { fields: out, is_whole }
 }
 
-/// Finds a field that is given by its `snake_case` and by its `camelCase` name, at any depth; returns both.
+/// Finds a field given by both its `snake_case` and its `camelCase` name, at any depth; returns both.
 ///
 /// Upstream: `_reject_conflicting_field_aliases`.
 pub fn find_two_spellings(fields: &[Field], json: &Json) -> Option<(&'static str, &'static str)> {
@@ -131,7 +131,7 @@ fn read_item(ty: Type, item: &Json, out: &mut Vec<Value>) -> Result<()> {
     Ok(())
 }
 
-/// Reads a value; `None` for a word that an enum does not have, which is left out like an unknown field.
+/// Reads a scalar; `None` for an unknown enum name, which is ignored like an unknown field.
 fn read_scalar(ty: Type, value: &Json) -> Result<Option<Value>> {
     let read = match (ty, value) {
         (Type::Other, value) => Some(value.to_value()),

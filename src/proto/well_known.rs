@@ -1,5 +1,5 @@
-//! The messages of protobuf's own that JSON writes in a form of their own: times and durations as texts, a mask of
-//! fields as a list in a text, any value as it is.
+//! Protobuf's well-known types, which have a JSON form of their own: times and durations as strings, a field
+//! mask as a list in a string, any value as it is.
 //!
 //! Upstream: `google.protobuf.internal.well_known_types`.
 
@@ -58,7 +58,7 @@ pub struct Value {
     pub json: String,
 }
 
-/// The text of a message that has a certain form, and has not.
+/// A string that lacks its required form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Malformed;
 
@@ -69,7 +69,7 @@ impl fmt::Display for Malformed {
 }
 
 impl Timestamp {
-    /// Makes a moment of milliseconds since the Unix epoch.
+    /// Converts milliseconds since the Unix epoch.
     pub fn from_millis(millis: i64) -> Self {
         let nanos = i32::try_from(millis.rem_euclid(1000)).unwrap_or_default() * 1_000_000;
         Self { seconds: millis.div_euclid(1000), nanos }
@@ -82,7 +82,7 @@ impl Timestamp {
 }
 
 impl Duration {
-    /// Makes a length of milliseconds.
+    /// Converts milliseconds.
     pub fn from_millis(millis: i64) -> Self {
         Self { seconds: millis / 1000, nanos: i32::try_from(millis % 1000).unwrap_or_default() * 1_000_000 }
     }
@@ -148,7 +148,7 @@ fn write_fraction(nanos: i32, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     }
 }
 
-/// Reads what stands behind the point of a number of seconds.
+/// Parses the digits behind a decimal point.
 #[expect(clippy::cast_possible_truncation, reason = "less than a second")]
 fn read_fraction(digits: &str) -> Result<i32, Malformed> {
     if digits.len() > 9 || !digits.bytes().all(|b| b.is_ascii_digit()) {

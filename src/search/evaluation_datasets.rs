@@ -1,4 +1,4 @@
-//! The search of datasets of evaluations: which attributes and operators there are.
+//! Search of evaluation datasets: its attributes and operators.
 
 use super::field::{self, Attributes, Entity, Value};
 use super::parser::Comparison;
@@ -6,29 +6,29 @@ use super::{Direction, ListTest, MAX_CLAUSES, Membership, Number, NumberOp, Text
 use crate::domain::python;
 use crate::domain::{Error, Result};
 
-/// A filter over datasets and their order, checked: lowering it cannot fail.
+/// A validated filter and order over datasets: lowering it cannot fail.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EvaluationDatasetQuery {
-    /// All of them must hold.
+    /// Joined by AND.
     pub predicates: Vec<EvaluationDatasetPredicate>,
-    /// The order, to be ended by the id.
+    /// The order; ties are broken by id.
     pub order: Vec<(EvaluationDatasetColumn, Direction)>,
 }
 
 /// One condition on a dataset.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EvaluationDatasetPredicate {
-    /// A text of it.
+    /// A text.
     Text(EvaluationDatasetColumn, ListTest),
-    /// The place of a text of it in the order of texts.
+    /// A text column, in its sort order.
     Place(EvaluationDatasetColumn, NumberOp, String),
-    /// A time of it.
+    /// A time.
     Time(EvaluationDatasetColumn, NumberOp, i64),
-    /// A tag, which it must have.
+    /// A tag that must exist.
     Tag(String, TextTest),
 }
 
-/// What datasets can be asked for and ordered by.
+/// Columns to filter and order by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EvaluationDatasetColumn {
     /// `name`
@@ -62,7 +62,7 @@ enum Field<'a> {
     Tag(&'a str),
 }
 
-/// A comparison that is read but whose operator is not judged yet.
+/// A parsed comparison whose operator is not validated yet.
 struct Condition<'a> {
     field: Field<'a>,
     operator: &'a str,
@@ -70,10 +70,10 @@ struct Condition<'a> {
 }
 
 impl EvaluationDatasetQuery {
-    /// Reads a filter (empty for none) and a list of orders; the newest come first where nothing is asked.
+    /// Parses a filter (empty for none) and an `order_by`; the default is newest first.
     ///
     /// Upstream: `SearchEvaluationDatasetsUtils`, `_get_search_datasets_filter_clauses` and
-    /// `_get_search_datasets_order_by_clauses`. Differs: operators in small letters are refused with
+    /// `_get_search_datasets_order_by_clauses`. Differs: lowercase operators are refused with
     /// `INVALID_PARAMETER_VALUE`, not with a 500.
     ///
     /// # Errors

@@ -1,16 +1,16 @@
-//! The search of experiments: which attributes and operators there are.
+//! Search of experiments: its attributes and operators.
 
 use super::field::{self, Attributes, Condition, Entity, Value};
 use super::parser::Comparison;
 use super::{Direction, KeyTest, MAX_CLAUSES, Membership, Number, NumberOp, TextTest};
 use crate::domain::{Error, Result, validate};
 
-/// A filter over experiments and their order, checked: lowering it cannot fail.
+/// A validated filter and order over experiments: lowering it cannot fail.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ExperimentQuery {
-    /// All of them must hold.
+    /// Joined by AND.
     pub predicates: Vec<ExperimentPredicate>,
-    /// The whole order; it ends with the id, which is unique.
+    /// The total order; the unique id breaks ties.
     pub order: Vec<(ExperimentColumn, Direction)>,
 }
 
@@ -21,7 +21,7 @@ pub enum ExperimentPredicate {
     Name(TextTest),
     /// A time in milliseconds.
     Time(ExperimentTime, NumberOp, i64),
-    /// Its id, one of a list or none of it. Ids that no experiment can have are left out, so it may be empty.
+    /// Its id, `IN` or `NOT IN` a list. Ids that no experiment can have are left out, so it may be empty.
     Id(Membership, Vec<i32>),
     /// A tag.
     Tag(String, KeyTest),
@@ -36,7 +36,7 @@ pub enum ExperimentTime {
     LastUpdate,
 }
 
-/// What experiments can be ordered by.
+/// Columns to order by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExperimentColumn {
     /// `name`
@@ -53,10 +53,10 @@ const ATTRIBUTES: Attributes =
 const TEXT_OPS: [&str; 6] = ["!=", "=", "LIKE", "ILIKE", "IN", "NOT IN"];
 
 impl ExperimentQuery {
-    /// Reads a filter (empty for none) and a list of orders; without one the newest come first.
+    /// Parses a filter (empty for none) and an `order_by`; the default is newest first.
     ///
     /// Upstream: `SearchExperimentsUtils`, `_get_search_experiments_filter_clauses` and
-    /// `_get_search_experiments_order_by_clauses`. Operators written in words must be in capitals, unlike those of runs.
+    /// `_get_search_experiments_order_by_clauses`. Keyword operators must be uppercase, unlike those of runs.
     ///
     /// # Errors
     /// `INVALID_PARAMETER_VALUE` for anything the language does not have.
@@ -132,7 +132,7 @@ fn predicate(condition: Condition<'_>) -> Result<ExperimentPredicate> {
         Value::Text(text) => {
             field::text_test(operator, text).map(ExperimentPredicate::Name).ok_or_else(|| refused("'"))
         }
-        // The reading of values lets through neither.
+        // The parser returns neither.
         Value::Nothing | Value::List(_) => Err(refused("'")),
     }
 }

@@ -1,5 +1,5 @@
-//! What the searches of runs and experiments share: how an identifier names an entity and a key, how values are read,
-//! and how an `order_by` is read. The entities' own files say which keys and operators there are.
+//! Shared by the searches of runs and experiments: parsing of identifiers into entity and key, of values and
+//! of `order_by`. The entities' own files have the valid keys and operators.
 
 use super::lexer::Kind;
 use super::parser::{self, Clause, Comparison, Joining, Operand, Shape, SyntaxError};
@@ -7,7 +7,7 @@ use super::{Direction, KeyTest, Membership, Number, NumberOp, TextOp, TextTest, 
 use crate::domain::python::repr;
 use crate::domain::{Error, Result};
 
-/// What a key belongs to.
+/// The entity of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Entity {
     Metric,
@@ -29,7 +29,7 @@ impl Entity {
         }
     }
 
-    /// Returns the entity that `prefix` names, which may be in backticks.
+    /// Returns the entity named by `prefix`, which may be in backticks.
     ///
     /// Upstream: `SearchUtils._valid_entity_type`.
     pub(super) fn parse(prefix: &str) -> Result<Self> {
@@ -48,8 +48,8 @@ impl Entity {
     }
 }
 
-/// A comparison whose sides are read but whose operator is not judged yet: stock refuses bad operators only after it
-/// has read the whole filter and the order.
+/// A parsed comparison whose operator is not validated yet: stock refuses bad operators only after it has
+/// parsed the whole filter and the order.
 #[derive(Debug)]
 pub(super) struct Condition<'a> {
     pub(super) entity: Entity,
@@ -74,14 +74,14 @@ pub(super) struct Attributes {
     pub(super) listed: &'static [&'static str],
 }
 
-/// Splits a filter into its comparisons. `quote` encloses each part that is none in the error's text.
+/// Splits a filter into comparisons. `quote` encloses invalid parts in the error message.
 ///
 /// Upstream: `SearchUtils.parse_search_filter` and `_process_statement`.
 pub(super) fn comparisons<'a>(filter: &'a str, quote: &str) -> Result<Vec<Comparison<'a>>> {
     comparisons_joined(filter, quote, Joining::Lists)
 }
 
-/// Splits a filter into its comparisons, of which `joining` says what is one.
+/// Splits a filter into comparisons, by the rules of `joining`.
 pub(super) fn comparisons_joined<'a>(
     filter: &'a str,
     quote: &str,
@@ -115,7 +115,7 @@ pub(super) fn comparisons_joined<'a>(
     Err(Error::invalid(format!("Invalid clause(s) in filter string: {}", others.join(", "))))
 }
 
-/// Checks that `comparison` has an identifier on its left and nothing behind its value.
+/// Checks that `comparison` has an identifier on its left and nothing after its value.
 ///
 /// Upstream: `SearchUtils._validate_comparison`.
 pub(super) fn check_shape(comparison: &Comparison<'_>) -> Result<()> {
@@ -152,7 +152,7 @@ pub(super) fn set(words: &[&str]) -> String {
     format!("{{'{}'}}", words.join("', '"))
 }
 
-/// Reads the right side of a comparison of `entity`'s `key`.
+/// Parses the right side of comparing `entity`'s `key`.
 ///
 /// Upstream: `SearchUtils._get_value`.
 pub(super) fn value<'a>(
@@ -205,12 +205,12 @@ pub(super) fn value<'a>(
 pub(super) fn number(text: &str) -> Number {
     match text.parse::<i64>() {
         Ok(whole) => Number::Int(whole),
-        // The lexer lets only numbers through.
+        // The lexer has validated the number.
         Err(_) => Number::Float(text.parse().unwrap_or(f64::NAN)),
     }
 }
 
-/// Returns the inside of a quoted text.
+/// Returns a quoted text's content.
 ///
 /// Upstream: `SearchUtils._strip_quotes`.
 pub(super) fn quoted(text: &str) -> Result<&str> {
@@ -224,23 +224,23 @@ pub(super) fn quoted(text: &str) -> Result<&str> {
     Ok(inside)
 }
 
-/// Takes one pair of single or double quotes off a text, if it has them.
+/// Strips one pair of single or double quotes, if any.
 pub(super) fn strip_quotes(text: &str) -> &str {
     trim_quotes(text, &['\'', '"'])
 }
 
-/// Takes the quotes off a key: single or double ones first, then backticks.
+/// Strips quotes from a key: single or double ones first, then backticks.
 pub(super) fn unquote(key: &str) -> &str {
     trim_quotes(trim_quotes(key, &['\'', '"']), &['`'])
 }
 
-/// Takes off one pair of the first of `quotes` that encloses `text`.
+/// Strips one pair of the first of `quotes` that encloses `text`.
 fn trim_quotes<'a>(text: &'a str, quotes: &[char]) -> &'a str {
     let inside = |quote: &char| text.strip_prefix(*quote)?.strip_suffix(*quote);
     quotes.iter().find_map(inside).unwrap_or(text)
 }
 
-/// Reads an operator between numbers.
+/// Parses a numeric operator.
 pub(super) fn number_op(operator: &str) -> Option<NumberOp> {
     Some(match operator {
         "=" => NumberOp::Eq,
@@ -253,7 +253,7 @@ pub(super) fn number_op(operator: &str) -> Option<NumberOp> {
     })
 }
 
-/// Reads an operator between texts, which is in capitals.
+/// Parses an uppercase text operator.
 pub(super) fn text_op(operator: &str) -> Option<TextOp> {
     Some(match operator {
         "=" => TextOp::Eq,
@@ -264,7 +264,7 @@ pub(super) fn text_op(operator: &str) -> Option<TextOp> {
     })
 }
 
-/// Reads an operator before a list, which is in capitals.
+/// Parses an uppercase list operator.
 pub(super) fn membership(operator: &str) -> Option<Membership> {
     Some(match operator {
         "IN" => Membership::In,
@@ -273,7 +273,7 @@ pub(super) fn membership(operator: &str) -> Option<Membership> {
     })
 }
 
-/// Reads what is asked of a tag or a param.
+/// Parses a test of a tag or a param.
 pub(super) fn key_test(operator: &str, value: &Value<'_>) -> Option<KeyTest> {
     Some(match (operator, value) {
         ("IS NULL", _) => KeyTest::Absent,
@@ -283,17 +283,17 @@ pub(super) fn key_test(operator: &str, value: &Value<'_>) -> Option<KeyTest> {
     })
 }
 
-/// Reads a comparison with one text.
+/// Parses a text comparison.
 pub(super) fn text_test(operator: &str, value: &str) -> Option<TextTest> {
     Some(TextTest { op: text_op(operator)?, value: value.to_owned() })
 }
 
-/// `INVALID_PARAMETER_VALUE` for a list that no operator of lists stands before; stock answers 500.
+/// `INVALID_PARAMETER_VALUE` for a list without a list operator; stock answers 500.
 pub(super) fn misplaced_list(operator: &str) -> Error {
     Error::invalid(format!("Invalid comparator '{operator}' for a list; use IN or NOT IN"))
 }
 
-/// Reads an `order_by` into the identifier it names and a direction.
+/// Parses an `order_by` into identifier and direction.
 ///
 /// Upstream: `SearchUtils._parse_order_by_string`.
 pub(super) fn order_term(order_by: &str) -> Result<(String, Direction)> {
@@ -327,7 +327,7 @@ pub(super) fn order_term(order_by: &str) -> Result<(String, Direction)> {
     }
 }
 
-/// Whether the text is `timestamp`, perhaps with a direction: the one type name that may be ordered by.
+/// Whether the text is `timestamp`, perhaps with a direction: the one type name valid in an order.
 fn is_timestamp(order_by: &str) -> bool {
     let Some(direction) = order_by.strip_prefix("timestamp") else { return false };
     let word = direction.trim_start();
@@ -336,7 +336,7 @@ fn is_timestamp(order_by: &str) -> bool {
             && ["asc", "desc"].iter().any(|known| known.eq_ignore_ascii_case(word))
 }
 
-/// Splits `text` as a shell does, backticks being double quotes; `None` if a quote is not closed.
+/// Splits `text` like a shell, with backticks as double quotes; `None` for an unclosed quote.
 fn shell_words(text: &str) -> Option<Vec<String>> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;

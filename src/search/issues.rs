@@ -1,4 +1,4 @@
-//! The search of issues: which attributes and operators there are.
+//! Search of issues: its attributes and operators.
 
 use super::field;
 use super::parser::{Comparison, Shape};
@@ -8,13 +8,13 @@ use crate::domain::{Error, Result};
 /// One condition on an issue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IssuePredicate {
-    /// What is compared.
+    /// The column.
     pub column: IssueColumn,
-    /// With what: equal or not.
+    /// The test: equal or not.
     pub test: TextTest,
 }
 
-/// What issues can be asked for.
+/// Columns to filter by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IssueColumn {
     /// `status`
@@ -23,7 +23,7 @@ pub enum IssueColumn {
     SourceRun,
 }
 
-/// Reads a filter; empty for none.
+/// Parses a filter (empty: none).
 ///
 /// Upstream: `SearchIssuesUtils`.
 ///

@@ -1,13 +1,13 @@
-//! Words that are no names. MLflow reads filters with a general SQL tokenizer, so a bare SQL word (`key`, `value`,
-//! `count`) cannot stand for an attribute, and `OR` is refused as a word rather than as an alias. The lists say which
-//! words those are; after a dot, before a dot or a parenthesis, and in quotes any word is a name.
+//! SQL keywords. MLflow parses filters with a general SQL tokenizer, so a bare keyword (`key`, `value`,
+//! `count`) cannot stand for an attribute, and `OR` is refused as a keyword rather than as an alias. The
+//! lists have those keywords; after a dot, before a dot or a parenthesis, and in quotes any word is a name.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use super::lexer::Kind;
 
-/// Returns what the bare word `word` is; the case of its letters does not matter.
+/// Classifies the bare word `word`, case-insensitively.
 pub(super) fn classify(word: &str) -> Kind {
     static WORDS: LazyLock<HashMap<&'static str, Kind>> = LazyLock::new(|| {
         [
@@ -23,7 +23,7 @@ pub(super) fn classify(word: &str) -> Kind {
     WORDS.get(word.to_uppercase().as_str()).copied().unwrap_or(Kind::Name)
 }
 
-/// Plain reserved words.
+/// Reserved words.
 const RESERVED: &str = "\
 ABORT ABS ABSOLUTE ACCESS ACCOUNT ADA ADD ADMIN AFTER AGGREGATE ALIAS ALL ALLOCATE ANALYSE ANALYZE \
 AND ANY ARCHIVE ARCHIVELOG ARE ARRAYLEN ARRAY_CONTAINS AS ASENSITIVE ASSERTION ASSERT_ROWS_MODIFIED \
@@ -97,7 +97,7 @@ const STATEMENTS: &str = "\
 ALTER COMMIT CREATE DELETE DROP GRANT INSERT MERGE REPLACE REVOKE ROLLBACK SELECT START TRUNCATE \
 UPDATE UPSERT WITH";
 
-/// Names of types.
+/// Type names.
 const TYPES: &str = "\
 ARRAY BIGINT BIGNUMERIC BINARY BIT BLOB BOOLEAN CHAR DATE DEC DECIMAL FILE_TYPE FLOAT INT INT8 \
 INTEGER INTERVAL LONG MAP NATURALN NUMBER NUMERIC NVARCHAR PLS_INTEGER POSITIVE POSITIVEN REAL ROWID \

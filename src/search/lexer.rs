@@ -1,6 +1,6 @@
-//! Text → tokens. Every character of the input belongs to exactly one token, so a span of tokens is a slice of the
-//! text. What a token is follows the SQL tokenizer that MLflow reads filters with, since its odd corners (`--` opens a
-//! comment, `1e+3` is no number, `metrics.a-1` holds the number -1) decide what is accepted and what an error says.
+//! Text → tokens. Every character of the input belongs to exactly one token, so a span of tokens is a slice
+//! of the text. The tokens are those of MLflow's SQL tokenizer, since its corner cases (`--` opens a comment,
+//! `1e+3` is no number, `metrics.a-1` holds the number -1) decide what is accepted and what an error says.
 //!
 //! Upstream: `sqlparse` 0.6, as `mlflow.utils.search_utils` uses it.
 
@@ -25,23 +25,23 @@ pub(super) enum Kind {
     Statement,
     /// `ASC` and `DESC`.
     Order,
-    /// The name of a type.
+    /// A type name.
     Builtin,
     Hexadecimal,
     Float,
     Integer,
-    /// Text in single quotes.
+    /// A single-quoted text.
     Text,
-    /// Text in double quotes.
+    /// A double-quoted text.
     Symbol,
-    /// Text between dollar signs.
+    /// A dollar-quoted text.
     Dollar,
     Comparison,
     Operator,
     Unknown,
 }
 
-/// A piece of the text, from `start` up to `end` (bytes).
+/// A span of the text, from `start` up to `end` (bytes).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Token {
     pub(super) kind: Kind,
@@ -49,14 +49,14 @@ pub(super) struct Token {
     pub(super) end: usize,
 }
 
-/// Splits `text` into tokens; never fails, since what fits nothing is [`Kind::Unknown`].
+/// Splits `text` into tokens; infallible: what matches no rule is [`Kind::Unknown`].
 pub(super) fn tokenize(text: &str) -> Vec<Token> {
     let mut found = Vec::with_capacity(text.len() / 3 + 1);
     found.extend(tokens(text));
     found
 }
 
-/// Goes through the tokens of `text`.
+/// Iterates over tokens of `text`.
 pub(super) fn tokens(text: &str) -> impl Iterator<Item = Token> {
     let mut start = 0;
     std::iter::from_fn(move || {
@@ -68,7 +68,7 @@ pub(super) fn tokens(text: &str) -> impl Iterator<Item = Token> {
     })
 }
 
-/// A position in the text together with what is read there again and again.
+/// A position in the text, with cached look-ahead.
 struct Cursor<'a> {
     text: &'a str,
     start: usize,
@@ -101,7 +101,7 @@ impl Cursor<'_> {
 
     fn comment(&self) -> Found {
         if let Some(body) = self.rest.strip_prefix("/*") {
-            // `/*+ … */` needs its closing mark behind the plus.
+            // `/*+ … */` must be closed after the plus.
             let skip = usize::from(body.starts_with('+'));
             return body[skip..].find("*/").map(|at| (Kind::BlockComment, 2 + skip + at + 2));
         }
@@ -166,7 +166,7 @@ impl Cursor<'_> {
         }
     }
 
-    /// Words whose neighbours decide that they are names, and the keywords that no neighbour changes.
+    /// Words that their context makes names, and the keywords that no context changes.
     fn plain_word(&self) -> Found {
         if matches!(self.first, '@' | '#') {
             let marks = if self.rest.starts_with("##") { 2 } else { 1 };
@@ -216,7 +216,7 @@ impl Cursor<'_> {
             }
         }
         if let Some(digits) = fraction {
-            // A letter right behind the number takes the last digit along.
+            // A letter after the number takes the last digit along.
             let least = usize::from(whole == 0);
             let end = whole + 1 + digits;
             if digits >= least && !body[end..].starts_with(is_letter_or_underscore) {
@@ -244,7 +244,7 @@ impl Cursor<'_> {
         }
     }
 
-    /// Keywords of more than one word.
+    /// Multi-word keywords.
     fn phrase(&self) -> Found {
         const PHRASES: [(&[&str], Kind); 22] = [
             (&["NOT", "NULL"], Kind::Keyword),
@@ -300,8 +300,8 @@ impl Cursor<'_> {
     }
 }
 
-/// Returns the length of a run that opens and closes with `quote`. A doubled quote, and with `escapes` one behind a
-/// backslash, goes on; if the text ends before a single one comes, the last of those is taken for the closing one.
+/// Returns the length of a text delimited by `quote`. Doubling escapes a quote, and with `escapes` so does a
+/// backslash; if the text ends without a closing quote, the last escaped one closes it.
 fn delimited_len(text: &str, quote: char, escapes: bool) -> Option<usize> {
     let mut last_resort = None;
     let mut at = quote.len_utf8();
@@ -327,7 +327,7 @@ fn delimited_len(text: &str, quote: char, escapes: bool) -> Option<usize> {
     }
 }
 
-/// Returns the length of `words` at the start of `text`, if they stand there with spaces between them.
+/// Returns the length of `words` at the start of `text`, if they are there, separated by spaces.
 fn phrase_len(text: &str, words: &[&str]) -> Option<usize> {
     let mut at = 0;
     for (index, word) in words.iter().enumerate() {
@@ -384,7 +384,7 @@ fn is_letter_or_underscore(c: char) -> bool {
     c == '_' || is_letter(c)
 }
 
-/// Whether `c` is white space; the four ASCII separators count.
+/// Whether `c` is whitespace; the four ASCII separators count.
 fn is_space(c: char) -> bool {
     c.is_whitespace() || matches!(c, '\u{1c}'..='\u{1f}')
 }

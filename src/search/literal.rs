@@ -1,14 +1,14 @@
-//! The list behind `IN`. Stock hands its text to Python's literal reader, so quoting, escapes, trailing commas and
-//! neighbouring strings that become one are Python's.
+//! The list after `IN`. Stock parses it with Python's `literal_eval`, so quoting, escapes, trailing commas
+//! and concatenation of adjacent strings are Python's.
 
 use crate::domain::python::repr;
 use crate::domain::{Error, Result};
 
-/// What a list may hold; only texts are wanted.
+/// A list item; only texts are valid.
 enum Item {
     Text(String),
     Tuple(Vec<Self>),
-    /// A number, `None` or the like, as it was written.
+    /// Another literal, as written.
     Other(String),
 }
 
@@ -27,7 +27,7 @@ fn repr_tuple(items: &[Item]) -> String {
     if items.len() == 1 { format!("({inside},)") } else { format!("({inside})") }
 }
 
-/// Reads a parenthesised list of strings.
+/// Parses a parenthesised string list.
 ///
 /// Upstream: `SearchUtils._parse_list_from_sql_token`.
 pub(super) fn strings(text: &str) -> Result<Vec<String>> {
@@ -80,7 +80,7 @@ impl Reader<'_> {
         self.rest.is_empty()
     }
 
-    /// `depth` counts the open parentheses.
+    /// `depth` is the nesting depth.
     fn item(&mut self, depth: usize) -> Option<Item> {
         self.skip_space();
         if self.rest.starts_with('(') && depth < 100 {
@@ -115,17 +115,17 @@ impl Reader<'_> {
             items.push(self.item(depth)?);
             has_comma = self.take(',');
         }
-        // One item in parentheses without a comma is that item.
+        // One item in parentheses without a comma is no tuple.
         if items.len() == 1 && !has_comma { items.pop() } else { Some(Item::Tuple(items)) }
     }
 
-    /// Returns the length of the prefix in front of a quote.
+    /// Returns the length of a string prefix.
     fn opens_string(&self) -> Option<usize> {
         let prefix = self.rest.find(['\'', '"'])?;
         matches!(&self.rest[..prefix], "" | "r" | "R" | "u" | "U").then_some(prefix)
     }
 
-    /// Reads one string, whose opening quote is next, to the end of `text`.
+    /// Parses one string literal, and appends it to `text`.
     fn string(&mut self, is_raw: bool, text: &mut String) -> Option<()> {
         let quote = self.rest.get(..1)?;
         let triple = quote.repeat(3);
@@ -153,7 +153,7 @@ impl Reader<'_> {
     }
 }
 
-/// Reads what stands behind a backslash and returns the rest.
+/// Parses an escape sequence and returns the rest.
 fn escape<'a>(rest: &'a str, text: &mut String) -> Option<&'a str> {
     let c = rest.chars().next()?;
     let after = &rest[c.len_utf8()..];

@@ -1,5 +1,5 @@
-//! The search of logged models: which entities, attributes and operators there are. Its filter is read by rules of its
-//! own: entities have one name each, values lose single quotes only, and its order comes as messages.
+//! Search of logged models: its entities, attributes and operators. Its filter has a syntax of its own:
+//! entities have no aliases, only single quotes are stripped from values, and its order comes as messages.
 
 use super::field;
 use super::parser::{self, Clause, Comparison, Joining, SyntaxError};
@@ -8,12 +8,12 @@ use crate::domain::python::repr;
 use crate::domain::{Error, ErrorCode, Result};
 use crate::proto::search_logged_models::OrderBy;
 
-/// A filter over logged models and their order, checked: lowering it cannot fail.
+/// A validated filter and order over logged models: lowering it cannot fail.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LoggedModelQuery {
-    /// All of them must hold.
+    /// Joined by AND.
     pub predicates: Vec<LoggedModelPredicate>,
-    /// The whole order; it ends with the id, which is unique. Models without the value come last, in either direction.
+    /// The total order; the unique id breaks ties. Models without the value come last, in either direction.
     pub order: Vec<(LoggedModelOrder, Direction)>,
 }
 
@@ -24,16 +24,16 @@ pub enum LoggedModelPredicate {
     Metric {
         /// Its key.
         key: String,
-        /// How its value is compared,
+        /// The operator.
         op: NumberOp,
-        /// with this one.
+        /// The operand.
         value: f64,
     },
     /// A param.
     Param(String, ListTest),
     /// A tag.
     Tag(String, ListTest),
-    /// A text attribute. The two that are numbers in the database are compared as the text of that number.
+    /// A text attribute. The two numeric columns are compared as the text of the number.
     Text(LoggedModelText, ListTest),
     /// A time in milliseconds.
     Time(LoggedModelTime, NumberOp, f64),
@@ -71,14 +71,14 @@ pub enum LoggedModelTime {
     LastUpdated,
 }
 
-/// What logged models can be ordered by.
+/// Keys to order by.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LoggedModelOrder {
     /// A text attribute.
     Text(LoggedModelText),
     /// A time.
     Time(LoggedModelTime),
-    /// The newest value of a metric (by time, then step, then the smaller run id).
+    /// The latest value of a metric (by time, then step, then the smaller run id).
     Metric {
         /// Its key.
         key: String,
@@ -89,13 +89,13 @@ pub enum LoggedModelOrder {
     },
 }
 
-/// A comparison whose operator is right for what it compares.
+/// A comparison with a valid operator.
 enum Condition<'a> {
     Number(NumberField<'a>, NumberOp, f64),
     Text(TextField<'a>, String, &'a str),
 }
 
-/// What an identifier names: something with numbers or something with texts.
+/// What an identifier names: a numeric or a text field.
 enum Field<'a> {
     Number(NumberField<'a>),
     Text(TextField<'a>),
@@ -110,17 +110,17 @@ enum TextField<'a> {
     Param(&'a str),
     Tag(&'a str),
     Attribute(LoggedModelText),
-    /// No attribute, which stock finds out last.
+    /// Unknown; stock finds that out last.
     Unknown(&'a str),
 }
 
 impl LoggedModelQuery {
-    /// Reads a filter (empty for none) and a list of orders; the newest come first where nothing else is asked.
+    /// Parses a filter (empty for none) and an `order_by`; the default is newest first.
     ///
     /// Upstream: `mlflow.utils.search_logged_model_utils` and
-    /// `SqlAlchemyStore._apply_order_by_search_logged_models`. Differs: unknown attributes, and values that are no
-    /// number where one is needed, are refused with `INVALID_PARAMETER_VALUE`, not with a 500; aliases of attributes
-    /// also work behind `attributes.`.
+    /// `SqlAlchemyStore._apply_order_by_search_logged_models`. Differs: unknown attributes, and non-numeric
+    /// values where a number is needed, are refused with `INVALID_PARAMETER_VALUE`, not with a 500; attribute
+    /// aliases also work after `attributes.`.
     ///
     /// # Errors
     /// `INVALID_PARAMETER_VALUE` for anything the language does not have.
@@ -219,7 +219,7 @@ fn list_test(operator: &str, value: &str) -> Result<ListTest> {
     let is_list = value.starts_with('(') && value.ends_with(')');
     match (field::membership(operator), field::text_op(operator)) {
         (Some(membership), _) if is_list => Ok(ListTest::List(membership, literal::strings(value)?)),
-        // Double quotes stay part of the value.
+        // Double quotes are not stripped.
         (_, Some(op)) if !is_list => {
             Ok(ListTest::Text(TextTest { op, value: value.trim_matches('\'').to_owned() }))
         }
@@ -230,7 +230,7 @@ fn list_test(operator: &str, value: &str) -> Result<ListTest> {
 /// Upstream: `Entity.validate_op`.
 fn refused(identifier: &str, operator: &str, valid: &str) -> Error {
     let (prefix, key) = prefixed(identifier).unwrap_or(("attributes", identifier));
-    // Only outside `attributes.` does an alias stand for its column.
+    // Aliases are resolved only without `attributes.`.
     let key = match (prefixed(identifier), time(key)) {
         (None, Some(LoggedModelTime::Creation)) => "creation_timestamp_ms",
         (None, Some(LoggedModelTime::LastUpdated)) => "last_updated_timestamp_ms",
@@ -260,7 +260,7 @@ fn field(identifier: &str) -> Result<Field<'_>> {
     }
 }
 
-/// Splits off an entity in small letters.
+/// Splits off a lowercase entity.
 fn prefixed(identifier: &str) -> Option<(&str, &str)> {
     let (prefix, key) = identifier.split_once('.')?;
     let is_entity = !prefix.is_empty() && prefix.bytes().all(|b| b.is_ascii_lowercase());

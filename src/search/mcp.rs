@@ -1,4 +1,4 @@
-//! The searches of MCP servers, their versions and their endpoints: which attributes and operators there are.
+//! Searches of MCP servers, their versions and their endpoints: attributes and operators.
 //!
 //! Upstream: `SearchMCPServerUtils`, `SearchMCPServerVersionUtils`, `SearchMCPAccessEndpointUtils` and what
 //! `SqlAlchemyMCPServerRegistryMixin` makes of them.
@@ -20,12 +20,12 @@ pub enum Subject {
     Endpoints,
 }
 
-/// A filter and an order, checked: lowering them cannot fail.
+/// A validated filter and order: lowering them cannot fail.
 #[derive(Debug, Clone)]
 pub struct McpQuery {
-    /// All of them must hold.
+    /// Joined by AND.
     pub predicates: Vec<McpPredicate>,
-    /// The whole order, by the names of attributes; it ends with what is unique.
+    /// The total order, by attribute names; it ends with a unique key.
     pub order: Vec<(&'static str, Direction)>,
 }
 
@@ -34,24 +34,24 @@ pub struct McpQuery {
 pub enum McpPredicate {
     /// An attribute.
     Attribute(&'static str, Test),
-    /// A tag, which must be there.
+    /// A tag that must exist.
     Tag(String, Test),
-    /// Whether a server can be reached.
+    /// Whether a server has endpoints.
     HasEndpoints(bool),
-    /// Where a version stands among others.
+    /// The precedence of a version.
     Version(NumberOp, Precedence),
 }
 
 /// What is asked of a value.
 #[derive(Debug, Clone)]
 pub enum Test {
-    /// A comparison with a text.
+    /// A text comparison.
     Text(TextTest),
     /// An order of texts.
     Ordered(NumberOp, String),
     /// A list of texts.
     List(Membership, Vec<String>),
-    /// A comparison with a number.
+    /// A numeric comparison.
     Number(NumberOp, Number),
 }
 
@@ -75,7 +75,7 @@ impl Subject {
         }
     }
 
-    /// What can be ordered by, sorted.
+    /// The valid order keys, sorted.
     const fn orders(self) -> &'static [&'static str] {
         match self {
             Self::Servers => &["created_at", "last_updated_at", "name"],
@@ -84,7 +84,7 @@ impl Subject {
         }
     }
 
-    /// What an order ends with where it does not hold it already.
+    /// Tie-break keys, unless already in the order.
     const fn ends(self) -> &'static [&'static str] {
         match self {
             Self::Servers => &["name"],
@@ -93,7 +93,7 @@ impl Subject {
         }
     }
 
-    /// The attribute that is a word of SQL, which stock reads all the same.
+    /// The attribute that is an SQL keyword, which stock accepts.
     const fn keyword(self) -> Option<&'static str> {
         match self {
             Self::Servers => None,
@@ -104,7 +104,7 @@ impl Subject {
 }
 
 impl McpQuery {
-    /// Reads a filter (empty for none) and a list of orders.
+    /// Parses a filter (empty for none) and an `order_by`.
     ///
     /// # Errors
     /// `INVALID_PARAMETER_VALUE` for anything the language does not have.
@@ -205,7 +205,7 @@ fn order(subject: Subject, order_by: &[String]) -> Result<Vec<(&'static str, Dir
         order.push((name, direction));
     }
     for end in subject.ends() {
-        // What is equal as a version may differ in its build, so the text decides also then.
+        // Versions of equal precedence may differ in their build, so the text breaks ties.
         if order.iter().all(|(name, _)| name != end) {
             order.push((end, Direction::Ascending));
         }
@@ -213,7 +213,7 @@ fn order(subject: Subject, order_by: &[String]) -> Result<Vec<(&'static str, Dir
     Ok(order)
 }
 
-/// Puts `word` into backticks wherever it stands outside quotes as a word of its own.
+/// Puts the whole word `word` into backticks wherever it is unquoted.
 fn quote_word(filter: &str, word: &str) -> String {
     let is_part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '`');
     let mut out = String::with_capacity(filter.len() + 8);

@@ -17,12 +17,12 @@
 //! order_by    = identifier [ "ASC" | "DESC" ]
 //! ```
 //!
-//! Words of the language are read in any case. There is no OR and no grouping. The text between quotes is taken as it
-//! is: a doubled quote stays doubled.
+//! Keywords are case-insensitive. There is no OR and no grouping. Quoted text is taken verbatim: a doubled
+//! quote stays doubled.
 //!
-//! Differs from stock where stock answers 500 with an internal error: a list with something else than literals, a list
-//! behind another operator than `IN`, an `order_by` with an unclosed quote, and more than [`MAX_CLAUSES`] clauses are
-//! refused with `INVALID_PARAMETER_VALUE` here.
+//! Differs from stock where stock answers 500 with an internal error: a list with non-literals, a list after
+//! another operator than `IN`, an `order_by` with an unclosed quote, and more than [`MAX_CLAUSES`] clauses
+//! are refused with `INVALID_PARAMETER_VALUE` here.
 
 mod field;
 mod keywords;
@@ -45,10 +45,10 @@ pub mod traces;
 #[cfg(test)]
 mod tests;
 
-/// The most clauses a filter and its order may have together: each is a join, and SQLite joins at most 64 tables.
+/// Clause limit of a filter and its order together: each is a join, and SQLite joins at most 64 tables.
 pub const MAX_CLAUSES: usize = 60;
 
-/// An order between numbers.
+/// A numeric comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NumberOp {
     /// `=`
@@ -65,29 +65,29 @@ pub enum NumberOp {
     Ge,
 }
 
-/// A number as it was written: whole numbers keep their precision.
+/// A number as written: integers keep their precision.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Number {
-    /// A whole number.
+    /// An integer.
     Int(i64),
-    /// Any other number, and whole ones beyond 64 bits.
+    /// A float, or an integer beyond 64 bits.
     Float(f64),
 }
 
-/// How a text is compared.
+/// A text operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TextOp {
     /// `=`
     Eq,
     /// `!=`
     Ne,
-    /// `LIKE`, which minds the case of letters.
+    /// `LIKE`, which is case-sensitive.
     Like,
-    /// `ILIKE`, which does not.
+    /// `ILIKE`, which is not.
     ILike,
 }
 
-/// A comparison with one text.
+/// A text comparison.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TextTest {
     /// How.
@@ -96,7 +96,7 @@ pub struct TextTest {
     pub value: String,
 }
 
-/// Whether a list must hold the value or must not.
+/// A list operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Membership {
     /// `IN`
@@ -114,7 +114,7 @@ pub enum ListTest {
     List(Membership, Vec<String>),
 }
 
-/// What is asked of a tag or a param.
+/// A test of a tag or a param.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeyTest {
     /// It exists and its value passes.
@@ -125,7 +125,7 @@ pub enum KeyTest {
     Absent,
 }
 
-/// The direction of an order.
+/// A sort direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
     /// Smallest first.

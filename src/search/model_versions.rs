@@ -1,4 +1,4 @@
-//! The search of model versions: which attributes and operators there are.
+//! Search of model versions: its attributes and operators.
 
 use super::registry::{self, Attributes, Condition, Field, Value, add_order, tag_test};
 use super::{Direction, ListTest, Number, NumberOp, TextTest, field};
@@ -7,14 +7,14 @@ use crate::domain::{Error, Result, python};
 
 pub use super::registry::Prompts;
 
-/// A filter over model versions and their order, checked: lowering it cannot fail.
+/// A validated filter and order over model versions: lowering it cannot fail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelVersionQuery {
-    /// All of them must hold.
+    /// Joined by AND.
     pub predicates: Vec<ModelVersionPredicate>,
     /// Whether prompts are left out.
     pub prompts: Prompts,
-    /// The whole order; it holds name and number, which are unique together.
+    /// The total order; name and number together are unique.
     pub order: Vec<(ModelVersionColumn, Direction)>,
 }
 
@@ -25,7 +25,7 @@ pub enum ModelVersionPredicate {
     Text(ModelVersionText, ListTest),
     /// Its number.
     Number(NumberOp, i64),
-    /// A tag, which it must have.
+    /// A tag that must exist.
     Tag(String, TextTest),
 }
 
@@ -40,7 +40,7 @@ pub enum ModelVersionText {
     Source,
 }
 
-/// What model versions can be ordered by.
+/// Columns to order by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ModelVersionColumn {
     /// `name`
@@ -61,14 +61,14 @@ const ATTRIBUTES: Attributes = Attributes {
 const ORDER_KEYS: [&str; 4] = ["name", "version_number", "creation_timestamp", "last_updated_timestamp"];
 
 impl ModelVersionQuery {
-    /// Reads a filter (empty for none) and a list of orders; the last updated come first where nothing else is asked.
+    /// Parses a filter (empty for none) and an `order_by`; the default is last updated first.
     ///
     /// Upstream: `SearchModelVersionUtils`, `_get_search_model_versions_filter_clauses` and
     /// `_parse_search_model_versions_order_by`.
     ///
     /// # Errors
-    /// `INVALID_PARAMETER_VALUE` for anything the language does not have, `INTERNAL_ERROR` for a column that is ordered
-    /// by twice.
+    /// `INVALID_PARAMETER_VALUE` for anything the language does not have, `INTERNAL_ERROR` for a duplicate
+    /// column in the order.
     pub fn parse(filter: &str, order_by: &[String]) -> Result<Self> {
         let conditions = registry::conditions(filter, &ATTRIBUTES)?;
         registry::check_size(conditions.len())?;
@@ -130,7 +130,7 @@ fn text_test(operator: &str, value: Value<'_>) -> Result<ListTest> {
     test.ok_or_else(|| Error::invalid(format!("Invalid comparator for attribute: {operator}")))
 }
 
-/// The order where none is asked.
+/// The default order.
 pub const DEFAULT_ORDER: [(ModelVersionColumn, Direction); 3] = [
     (ModelVersionColumn::LastUpdated, Direction::Descending),
     (ModelVersionColumn::Name, Direction::Ascending),
@@ -157,7 +157,7 @@ fn order(order_by: &[String]) -> Result<Vec<(ModelVersionColumn, Direction)>> {
     Ok(order)
 }
 
-/// Reads a column. What stands before the dot hardly counts in stock: `tags.name` is the name.
+/// Parses a column. Stock hardly checks the prefix: `tags.name` is the name.
 fn column(text: &str) -> Result<ModelVersionColumn> {
     let (prefix, key) = field::split(text);
     let known = match key {

@@ -1,33 +1,33 @@
-//! Tokens → comparisons. Knows what a comparison looks like, not which keys or operators exist.
+//! Tokens → comparisons. Knows the syntax of a comparison, not which keys or operators exist.
 //!
-//! Tokens are folded into wider and wider nodes, one rule after the other, as the SQL parser that MLflow uses does:
-//! `metrics . a` becomes an identifier, `a - b` an operation, `x > 1` a comparison, `1 foo` an aliased number. The order
-//! of the rules decides what a malformed filter is refused for, and error texts quote the nodes. Nothing recurses: a
-//! parenthesis is a node of its own and its inside is only text.
+//! Tokens are folded into larger and larger nodes, one rule after the other, as in MLflow's SQL parser:
+//! `metrics . a` becomes an identifier, `a - b` an operation, `x > 1` a comparison, `1 foo` an aliased
+//! number. The order of the rules decides what a malformed filter is refused for, and error messages quote
+//! the nodes. There is no recursion: a parenthesis is one node and its content is only text.
 
 use super::lexer::{self, Kind, Token};
 
-/// The deepest nesting of parentheses, and the greatest number of tokens. Upstream: the limits of `sqlparse`.
+/// Limits on the nesting of parentheses and on the number of tokens. Upstream: the limits of `sqlparse`.
 const MAX_DEPTH: usize = 100;
 const MAX_TOKENS: usize = 10_000;
 
-/// Why a text is no list of clauses.
+/// A syntax error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SyntaxError {
     /// Too long or nested too deeply.
     TooLarge,
-    /// Nothing but white space.
+    /// Nothing but whitespace.
     Empty,
     /// More than one statement.
     Several,
 }
 
-/// One part of a filter.
+/// A filter clause.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Clause<'a> {
     Comparison(Comparison<'a>),
     And,
-    /// What is neither, as text for the error.
+    /// Neither; text for the error message.
     Other(&'a str),
 }
 
@@ -43,11 +43,11 @@ pub(super) struct Comparison<'a> {
     /// All of it; of a joined one only its left side.
     pub(super) text: &'a str,
     pub(super) left: Operand<'a>,
-    /// As written, but `NOT IN`, `IS NULL` and `IS NOT NULL` spelled so.
+    /// As written, but `NOT IN`, `IS NULL` and `IS NOT NULL` normalised.
     pub(super) operator: &'a str,
-    /// Missing only for `IS NULL` and `IS NOT NULL`.
+    /// `None` only for `IS NULL` and `IS NOT NULL`.
     pub(super) right: Option<Operand<'a>>,
-    /// How many comments stand behind it, which no filter may have.
+    /// How many comments follow it; no filter may have any.
     pub(super) comments: usize,
 }
 
@@ -78,14 +78,14 @@ pub(super) enum Shape {
 
 use Shape::{Comment, Function, Identifier, Operation, Parenthesis, TypedLiteral};
 
-/// Which neighbours are read together as a comparison, beside what is one by its operator.
+/// Which nodes are joined into a comparison, beside those that the rules fold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Joining {
-    /// None, and `AND` is no part of the language either.
+    /// None, and `AND` is no keyword either.
     Nothing,
     /// `IN`, `NOT IN` and `IS [NOT] NULL`.
     Lists,
-    /// Those, and `timestamp` before a whole number, which is a name though it is also one of a type.
+    /// Those, and `timestamp` before an integer: a name, though also the name of a type.
     ListsAndTimestamps,
 }
 
@@ -95,7 +95,7 @@ pub(super) fn parse(text: &str, joining: Joining) -> Result<Vec<Clause<'_>>, Syn
     Ok(Joiner { text, nodes: &nodes, joining }.clauses())
 }
 
-/// Returns the one node that all of `text` is, as `order_by` wants it; `None` if it is more than one.
+/// Returns the one node that `text` consists of, for `order_by`; `None` if there are more.
 pub(super) fn single(text: &str) -> Result<Option<Shape>, SyntaxError> {
     let nodes = nodes(text)?;
     Ok(match nodes.as_slice() {
@@ -151,13 +151,13 @@ impl Node {
         matches!(self.shape, Shape::Token(Kind::Keyword | Kind::Statement | Kind::Order))
     }
 
-    /// Numbers, strings and names: what may stand beside an operator.
+    /// Literals and names: operands of an operator.
     fn is_scalar(&self) -> bool {
         use Kind::{Float, Integer, Name, Placeholder, Symbol, Text};
         matches!(self.shape, Shape::Token(Float | Integer | Text | Symbol | Name | Placeholder))
     }
 
-    /// What may stand beside a comparison operator.
+    /// Operands of a comparison operator.
     fn is_operand(&self, text: &str) -> bool {
         self.is_scalar()
             || matches!(self.shape, Parenthesis | Function | Identifier | Operation | TypedLiteral)
@@ -195,7 +195,7 @@ fn nodes(text: &str) -> Result<Vec<Node>, SyntaxError> {
     Ok(fold_expressions(text, nodes))
 }
 
-/// Names with their members, indices and directions.
+/// Names with members, indices and directions.
 fn fold_names(text: &str, nodes: Vec<Node>) -> Vec<Node> {
     let is_name = |node: &Node| node.is_token(Kind::Name) || node.is_token(Kind::Symbol);
     let nodes = Fold {
@@ -236,7 +236,7 @@ fn fold_names(text: &str, nodes: Vec<Node>) -> Vec<Node> {
 fn fold_expressions(text: &str, nodes: Vec<Node>) -> Vec<Node> {
     let opening = nodes.iter().take(1).map(|node| node.start).next();
     let nodes = fold_adjacent(nodes, TypedLiteral, Again::No, |node, next| {
-        // At the very beginning the name of a type is only a word.
+        // At the very beginning a type name is only a word.
         let is_type = node.is_token(Kind::Builtin) || node.is_word(text, Kind::Keyword, &["TIMESTAMP"]);
         is_type && next.is_token(Kind::Text) && opening != Some(node.start)
     });
@@ -305,7 +305,7 @@ fn is_number(node: &Node) -> bool {
     matches!(node.shape, Shape::Token(Kind::Float | Kind::Integer | Kind::Hexadecimal))
 }
 
-/// Refuses a text without any statement and one with a second statement behind a semicolon.
+/// Refuses a text without a statement and one with a second statement after a semicolon.
 fn check_statements(text: &str, tokens: &[Token]) -> Result<(), SyntaxError> {
     let is_blank = |token: &Token| matches!(token.kind, Kind::Space | Kind::Newline);
     if tokens.iter().all(is_blank) {
@@ -330,8 +330,8 @@ fn check_statements(text: &str, tokens: &[Token]) -> Result<(), SyntaxError> {
     Ok(())
 }
 
-/// Folds runs of comments, and drops white space, which no later rule looks at. A comment that nothing follows stays
-/// a bare token.
+/// Folds runs of comments, and drops whitespace, which later rules ignore. A trailing comment stays a bare
+/// token.
 fn fold_comments(nodes: Vec<Node>) -> Vec<Node> {
     let is_comment = |node: &Node| matches!(node.shape, Shape::Token(Kind::LineComment | Kind::BlockComment));
     let last = nodes.iter().rposition(|node| !is_comment(node) && !node.is_token(Kind::Newline));
@@ -357,7 +357,7 @@ fn fold_comments(nodes: Vec<Node>) -> Vec<Node> {
     out
 }
 
-/// The words that open and close a pair, and what kind of token both are.
+/// The opening and closing words of a pair, and their token kind.
 struct Pair {
     kind: Kind,
     open: &'static str,
@@ -370,7 +370,7 @@ fn pair(kind: Kind, open: &'static str, close: &'static str) -> Pair {
 
 fn fold_pairs(text: &str, nodes: Vec<Node>, into: Shape, pair: &Pair) -> Result<Vec<Node>, SyntaxError> {
     let mut out: Vec<Node> = Vec::with_capacity(nodes.len());
-    // Where each open pair begins, and how deep the pairs inside it are.
+    // Start of each open pair, and depth of the pairs nested in it.
     let mut opens: Vec<(usize, usize)> = Vec::new();
     for node in nodes {
         if node.is_word(text, pair.kind, &[pair.open]) {
@@ -392,7 +392,7 @@ fn fold_pairs(text: &str, nodes: Vec<Node>, into: Shape, pair: &Pair) -> Result<
     Ok(out)
 }
 
-/// Replaces the nodes behind `from` by one that ends at `end`.
+/// Replaces the nodes from `from` by one that ends at `end`.
 fn merge(nodes: &mut Vec<Node>, from: usize, into: Shape, end: usize) {
     nodes.truncate(from + 1);
     if let Some(node) = nodes.last_mut() {
@@ -402,7 +402,7 @@ fn merge(nodes: &mut Vec<Node>, from: usize, into: Shape, end: usize) {
     }
 }
 
-/// Whether a folded node may take in its next neighbour as well.
+/// Whether a folded node may also fold in its next neighbour.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Again {
     Yes,
@@ -462,13 +462,13 @@ fn fold_where(text: &str, nodes: Vec<Node>) -> Vec<Node> {
         out.push(node);
     }
     if let Some(clause) = out.last_mut().filter(|_| open) {
-        // Nothing ended it, so what space there is belongs to it.
+        // Unterminated, so trailing space belongs to it.
         clause.end = text.len();
     }
     out
 }
 
-/// A comment behind a folded node belongs to it.
+/// A comment after a folded node belongs to it.
 fn append_comments(nodes: Vec<Node>) -> Vec<Node> {
     let mut out: Vec<Node> = Vec::with_capacity(nodes.len());
     for node in nodes {
@@ -486,7 +486,7 @@ fn append_comments(nodes: Vec<Node>) -> Vec<Node> {
     out
 }
 
-/// What becomes of the node behind an operator.
+/// What happens to the node after an operator.
 enum Right {
     /// It is part of the new node.
     Taken,
@@ -516,7 +516,7 @@ where
 {
     fn run(&self, nodes: Vec<Node>) -> Vec<Node> {
         let mut out: Vec<Node> = Vec::with_capacity(nodes.len());
-        // Whether the last node fits on the left side. Behind a folded node it is its right part that is asked, so that
+        // Whether the last node fits on the left side. For a folded node its right part is checked, so that
         // `a = b = c` folds twice.
         let mut left_fits = false;
         let mut nodes = nodes.into_iter().peekable();
@@ -551,7 +551,7 @@ where
         *left_fits = (self.is_left)(&right);
         let end = right.end;
         let parts = (self.into == Shape::Comparison).then(|| {
-            // The inside of a side is never asked for.
+            // The parts of a side are never read.
             let left = Node { parts: None, ..*left };
             Box::new(Parts { left, operator: middle, right, comments: 0 })
         });
@@ -559,7 +559,7 @@ where
     }
 }
 
-/// Reads the folded nodes as clauses, joining some with their neighbours.
+/// Parses the folded nodes into clauses, joining some neighbours.
 struct Joiner<'a, 'n> {
     text: &'a str,
     nodes: &'n [Node],
@@ -584,7 +584,7 @@ impl<'a> Joiner<'a, '_> {
                 None => clauses.extend(now.iter().map(|node| self.clause(node))),
             }
             if self.is_timestamp(first) && taken == 3 && clauses.last().is_some_and(Clause::is_other) {
-                // Stock names it a second time, behind the other two.
+                // Stock names it again, after the other two.
                 clauses.push(self.clause(first));
             }
             rest = later;
@@ -598,7 +598,7 @@ impl<'a> Joiner<'a, '_> {
             && node.text(self.text) == "timestamp"
     }
 
-    /// Returns the comparison of a timestamp with a whole number.
+    /// Returns the comparison of a timestamp with an integer.
     fn timed(&self, left: &Node, operator: &Node, right: &Node) -> Option<Comparison<'a>> {
         let operator_text = operator.text(self.text);
         let is_known = ["=", "!=", "<", "<=", ">", ">="].contains(&operator_text);
@@ -606,8 +606,8 @@ impl<'a> Joiner<'a, '_> {
         fits.then(|| self.comparison(left, operator_text, Some(right)))
     }
 
-    /// Returns the comparison that the first nodes are, and how many nodes were read: an identifier that opens none
-    /// takes its three successors along.
+    /// Returns the comparison of the first nodes, and how many nodes were read: an identifier that begins none
+    /// consumes its three successors.
     fn joined(&self, nodes: &[Node]) -> (Option<Comparison<'a>>, usize) {
         let word = |node: &Node, word: &str| node.is_word(self.text, Kind::Keyword, &[word]);
         let [left, second, third, after @ ..] = nodes else { return (None, nodes.len()) };

@@ -1,4 +1,4 @@
-//! The search of registered models: which attributes and operators there are.
+//! Search of registered models: its attributes and operators.
 
 use super::registry::{self, Attributes, Condition, Field, Value, add_order, tag_test};
 use super::{Direction, ListTest, TextTest, field};
@@ -7,14 +7,14 @@ use crate::domain::{Error, Result};
 
 pub use super::registry::Prompts;
 
-/// A filter over registered models and their order, checked: lowering it cannot fail.
+/// A validated filter and order over registered models: lowering it cannot fail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RegisteredModelQuery {
-    /// All of them must hold.
+    /// Joined by AND.
     pub predicates: Vec<RegisteredModelPredicate>,
     /// Whether prompts are left out.
     pub prompts: Prompts,
-    /// The whole order; it holds the name, which is unique.
+    /// The total order; the name is unique.
     pub order: Vec<(RegisteredModelColumn, Direction)>,
 }
 
@@ -23,11 +23,11 @@ pub struct RegisteredModelQuery {
 pub enum RegisteredModelPredicate {
     /// Its name.
     Name(ListTest),
-    /// A tag, which it must have.
+    /// A tag that must exist.
     Tag(String, TextTest),
 }
 
-/// What registered models can be ordered by.
+/// Columns to order by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RegisteredModelColumn {
     /// `name`
@@ -39,14 +39,14 @@ pub enum RegisteredModelColumn {
 const ATTRIBUTES: Attributes = Attributes { all: &["name"], numeric: &[], listed: &["name"] };
 
 impl RegisteredModelQuery {
-    /// Reads a filter (empty for none) and a list of orders; they come by name where nothing else is asked.
+    /// Parses a filter (empty for none) and an `order_by`; the default is by name.
     ///
     /// Upstream: `SearchModelUtils`, `_get_search_registered_model_filter_query` and
     /// `_parse_search_registered_models_order_by`.
     ///
     /// # Errors
-    /// `INVALID_PARAMETER_VALUE` for anything the language does not have, `INTERNAL_ERROR` for a column that is ordered
-    /// by twice.
+    /// `INVALID_PARAMETER_VALUE` for anything the language does not have, `INTERNAL_ERROR` for a duplicate
+    /// column in the order.
     pub fn parse(filter: &str, order_by: &[String]) -> Result<Self> {
         let conditions = registry::conditions(filter, &ATTRIBUTES)?;
         registry::check_size(conditions.len())?;

@@ -1,5 +1,5 @@
-//! What the searches of registered models and of model versions share: identifiers, values, tags, and whether prompts
-//! are wanted.
+//! Shared by the searches of registered models and of model versions: identifiers, values, tags, and whether
+//! prompts are wanted.
 
 use super::lexer::Kind;
 use super::parser::{Comparison, Shape};
@@ -31,10 +31,10 @@ pub(super) enum Value<'a> {
     List(Vec<String>),
 }
 
-/// A comparison that is read but whose operator is not judged yet.
+/// A parsed comparison whose operator is not validated yet.
 pub(super) struct Condition<'a> {
     pub(super) field: Field<'a>,
-    /// In capitals.
+    /// Uppercase.
     pub(super) operator: String,
     pub(super) value: Value<'a>,
 }
@@ -47,7 +47,7 @@ pub(super) struct Attributes {
     pub(super) listed: &'static [&'static str],
 }
 
-/// Reads a filter, up to its operators.
+/// Parses a filter up to its operators.
 ///
 /// Upstream: `SearchModelUtils.parse_search_filter`, `SearchModelVersionUtils.parse_search_filter`. Differs: `IS NULL`
 /// is refused with `INVALID_PARAMETER_VALUE`, not with a 500.
@@ -102,7 +102,7 @@ fn condition<'a>(comparison: &Comparison<'a>, attributes: &Attributes) -> Result
     Ok(Condition { field, operator, value })
 }
 
-/// Upstream: `_get_model_search_identifier`, which takes attributes as they are written and tags without quotes.
+/// Upstream: `_get_model_search_identifier`: attributes are verbatim, tags unquoted.
 fn identifier<'a>(text: &'a str, attributes: &Attributes) -> Result<Field<'a>> {
     let (prefix, key) = text.split_once('.').map_or((None, text), |(prefix, key)| (Some(prefix), key));
     match prefix {
@@ -120,14 +120,14 @@ pub(super) fn no_entity(prefix: &str) -> Error {
     ))
 }
 
-/// Reads what is asked of a tag.
+/// Parses a test of a tag.
 pub(super) fn tag_test(operator: &str, value: &Value<'_>) -> Result<TextTest> {
     let test = if let Value::Text(text) = value { field::text_test(operator, text) } else { None };
     test.ok_or_else(|| Error::invalid(format!("Invalid comparator for tag: {operator}")))
 }
 
-/// Says what the first condition on the tag of prompts asks for. Without one, or where it asks for models, prompts are
-/// hidden and conditions on that tag do not count.
+/// Returns what the first condition on the prompt tag asks for. Without one, or if it asks for models,
+/// prompts are hidden and conditions on that tag are ignored.
 ///
 /// Upstream: `_is_querying_prompt`.
 pub(super) fn prompts(conditions: &[Condition<'_>]) -> Prompts {
@@ -146,7 +146,7 @@ pub(super) fn prompts(conditions: &[Condition<'_>]) -> Prompts {
 /// Adds `column` to an order.
 ///
 /// # Errors
-/// `INTERNAL_ERROR`, as in stock, for a column that is there already.
+/// `INTERNAL_ERROR`, as in stock, for a duplicate column.
 pub(super) fn add_order<C: PartialEq>(
     order: &mut Vec<(C, Direction)>,
     column: C,

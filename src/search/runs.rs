@@ -1,4 +1,4 @@
-//! The search of runs: which entities, attributes and operators there are.
+//! Search of runs: its entities, attributes and operators.
 
 use super::field::{self, Attributes, Condition, Entity, Value};
 use super::parser::Comparison;
@@ -6,12 +6,12 @@ use super::{Direction, KeyTest, ListTest, MAX_CLAUSES, Membership, Number, Numbe
 use crate::domain::python::list;
 use crate::domain::{Error, ErrorCode, Result};
 
-/// A filter over runs and their order, checked: lowering it cannot fail.
+/// A validated filter and order over runs: lowering it cannot fail.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunQuery {
-    /// All of them must hold.
+    /// Joined by AND.
     pub predicates: Vec<RunPredicate>,
-    /// The order that was asked for, without the tie-break that always follows.
+    /// The requested order, without the tie-break that always follows.
     pub order: Vec<RunOrder>,
 }
 
@@ -22,9 +22,9 @@ pub enum RunPredicate {
     Metric {
         /// Its key.
         key: String,
-        /// How its value is compared,
+        /// The operator.
         op: NumberOp,
-        /// with this one.
+        /// The operand.
         value: f64,
     },
     /// A param.
@@ -33,7 +33,7 @@ pub enum RunPredicate {
     Tag(String, KeyTest),
     /// A text attribute.
     Text(RunText, TextTest),
-    /// The id in a list, or not in it.
+    /// `IN` or `NOT IN` a list of ids.
     IdList(Membership, Vec<String>),
     /// A time attribute in milliseconds; a run without it never passes.
     Time(RunTime, NumberOp, Number),
@@ -63,7 +63,7 @@ pub enum RunTime {
     End,
 }
 
-/// What can be asked of a dataset.
+/// Filterable dataset fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DatasetField {
     /// Its name.
@@ -74,16 +74,16 @@ pub enum DatasetField {
     Context,
 }
 
-/// One key of the order.
+/// A sort key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunOrder {
-    /// What is ordered by. Runs without it come last, in either direction.
+    /// The key. Runs without it come last, in either direction.
     pub key: RunOrderKey,
-    /// In which direction.
+    /// The direction.
     pub direction: Direction,
 }
 
-/// What runs can be ordered by.
+/// Keys to order by.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RunOrderKey {
     /// The latest value of a metric; NaN comes after all numbers, in either direction.
@@ -103,7 +103,7 @@ pub enum RunOrderKey {
 /// The tag that holds a run's name.
 pub const RUN_NAME_TAG: &str = "mlflow.runName";
 
-/// The attributes, each group with more names for one of them.
+/// The attributes, each group with aliases of one.
 const COLUMNS: [&str; 7] =
     ["artifact_uri", "end_time", "run_id", "run_name", "start_time", "status", "user_id"];
 const START_ALIASES: [&str; 2] = ["created", "Created"];
@@ -118,15 +118,15 @@ const KEY_OPS: [&str; 6] = ["!=", "=", "LIKE", "ILIKE", "IS NULL", "IS NOT NULL"
 const TEXT_OPS: [&str; 6] = ["!=", "=", "LIKE", "ILIKE", "IN", "NOT IN"];
 
 impl RunQuery {
-    /// Reads a filter (empty for none) and a list of orders.
+    /// Parses a filter (empty for none) and an `order_by`.
     ///
     /// Upstream: `SearchUtils.parse_search_filter`, `_get_orderby_clauses` and `_get_sqlalchemy_filter_clauses`, in this
     /// order, since it decides which of several errors a client sees. Differs: stock takes the aliases of attributes
     /// for keys of metrics, params and tags too, so that a tag `created` cannot be found there.
     ///
     /// # Errors
-    /// `INVALID_PARAMETER_VALUE` for anything the language does not have; `INTERNAL_ERROR`, as stock has it, for an
-    /// order that names a key twice.
+    /// `INVALID_PARAMETER_VALUE` for anything the language does not have; `INTERNAL_ERROR`, as in stock, for
+    /// a duplicate key in the order.
     pub fn parse(filter: &str, order_by: &[String]) -> Result<Self> {
         let comparisons = field::comparisons(filter, "'")?;
         let conditions = comparisons.iter().map(condition).collect::<Result<Vec<_>>>()?;
@@ -224,7 +224,7 @@ fn predicate(condition: Condition<'_>) -> Result<RunPredicate> {
             let membership = field::membership(&operator).ok_or_else(|| no_list_op("'"))?;
             Ok(RunPredicate::IdList(membership, values))
         }
-        // The reading of values lets through nothing else.
+        // The parser returns nothing else.
         (Entity::Metric | Entity::Attribute | Entity::Dataset, _) => Err(refused(&TEXT_OPS, "'")),
     }
 }

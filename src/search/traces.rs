@@ -1,5 +1,5 @@
-//! The search of traces: which entities, attributes and operators there are. How its identifiers and values are read is
-//! in `traces/read.rs`.
+//! Search of traces: its entities, attributes and operators. The parsing of its identifiers and values is in
+//! `traces/read.rs`.
 
 mod order;
 mod read;
@@ -14,23 +14,23 @@ use read::{Condition, Entity, Value};
 pub use order::{TraceOrder, TraceOrderKey};
 pub use usage::{Usage, UsageTest};
 
-/// A filter over traces and their order, checked: lowering it cannot fail.
+/// A validated filter and order over traces: lowering it cannot fail.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TraceQuery {
-    /// What the traces must be.
+    /// The filter.
     pub filter: TraceFilter,
-    /// The whole order; it ends with the id, which is unique.
+    /// The total order; the unique id breaks ties.
     pub order: Vec<TraceOrder>,
 }
 
-/// What traces must be, all of it.
+/// Conditions, joined by AND.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct TraceFilter {
     /// Conditions on the trace.
     pub predicates: Vec<TracePredicate>,
-    /// What one and the same span of it must be.
+    /// Conditions on one and the same span.
     pub span: Vec<SpanPredicate>,
-    /// The time from which on such a span is looked for, in milliseconds.
+    /// Lower bound on the start of such a span, in milliseconds.
     pub span_since_ms: Option<i64>,
 }
 
@@ -43,7 +43,7 @@ pub enum TracePredicate {
     Text(TraceText, TraceTest),
     /// A tag.
     Tag(String, TraceTest),
-    /// An entry of the metadata.
+    /// A metadata entry.
     Metadata(String, TraceTest),
     /// Metadata that is kept as numbers.
     Usage(Usage, UsageTest),
@@ -55,11 +55,11 @@ pub enum TracePredicate {
     Issue(String),
     /// An assessment of the trace, or of its session.
     Assessment {
-        /// Of which kind.
+        /// Its kind.
         kind: AssessmentKind,
         /// Its name.
         name: String,
-        /// What is asked of it.
+        /// The test.
         test: AssessmentTest,
     },
 }
@@ -94,10 +94,10 @@ pub enum TraceText {
 pub const SOURCE_RUN: &str = "mlflow.sourceRun";
 const PROMPTS_TAG: &str = "mlflow.linkedPrompts";
 
-/// What is asked of a text that may be absent.
+/// A test of an optional text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TraceTest {
-    /// It is there and passes.
+    /// It exists and matches.
     Value(TextMatch),
     /// `IS NOT NULL`
     Present,
@@ -105,27 +105,27 @@ pub enum TraceTest {
     Absent,
 }
 
-/// A comparison of a text.
+/// A text comparison.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TextMatch {
     /// With one text.
     Text(TextTest),
     /// With a list, which is never empty.
     List(Membership, Vec<String>),
-    /// `RLIKE`: with a regular expression in the language of the database.
+    /// `RLIKE`: a regular expression in the database's dialect.
     Regex(String),
 }
 
 /// One condition on a span.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SpanPredicate {
-    /// What of the span.
+    /// The column.
     pub column: SpanColumn,
-    /// How it is compared.
+    /// The test.
     pub test: TextMatch,
 }
 
-/// What of a span can be filtered by. Attributes are looked for in the content.
+/// The filterable columns of a span. Attributes are searched in the content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SpanColumn {
     /// `name`
@@ -147,18 +147,18 @@ pub enum AssessmentKind {
     Expectation,
 }
 
-/// What is asked of an assessment.
+/// A test of an assessment.
 #[derive(Debug, Clone, PartialEq)]
 pub enum AssessmentTest {
     /// There is one.
     Present,
     /// There is none.
     Absent,
-    /// Its value is this text, as it is or as JSON.
+    /// Its value is this text, raw or as JSON.
     Is(String),
     /// Its value is something else.
     IsNot(String),
-    /// The JSON of its value is like this; never a list.
+    /// The JSON of its value matches; never a list.
     Like(TextMatch),
     /// Its value is a number and compares so.
     Number(NumberOp, Number),
@@ -170,17 +170,17 @@ const CONTENT_OPS: [&str; 2] = ["LIKE", "ILIKE"];
 const ASSESSMENT_OPS: [&str; 11] =
     ["!=", "=", ">", ">=", "<", "<=", "LIKE", "ILIKE", "RLIKE", "IS NULL", "IS NOT NULL"];
 
-/// How far a span may begin before its trace, by clocks that differ.
+/// Clock skew: how far a span may begin before its trace.
 const SPAN_TOLERANCE_MS: i64 = 10_000;
 
 impl TraceQuery {
-    /// Reads a filter (empty for none) and a list of orders; the newest come first where nothing else is asked.
+    /// Parses a filter (empty for none) and an `order_by`; the default is newest first.
     ///
     /// Upstream: `SqlAlchemyStore.search_traces`, which reads the order first.
     ///
     /// # Errors
-    /// `INVALID_PARAMETER_VALUE` for anything the language does not have; `INTERNAL_ERROR`, as stock has it, for an
-    /// order that names a key twice.
+    /// `INVALID_PARAMETER_VALUE` for anything the language does not have; `INTERNAL_ERROR`, as in stock, for
+    /// a duplicate key in the order.
     pub fn parse(filter: &str, order_by: &[String]) -> Result<Self> {
         let order = order::parse(order_by)?;
         let filter = TraceFilter::parse(filter)?;
@@ -194,12 +194,13 @@ impl TraceQuery {
 }
 
 impl TraceFilter {
-    /// Reads a filter, which is empty for none. Of several runs the last one counts.
+    /// Parses a filter, which is empty for none. Of several runs the last one wins.
     ///
     /// Upstream: `SearchTraceUtils.parse_search_filter_for_search_traces` and
-    /// `_get_filter_clauses_for_search_traces`. Differs where stock answers 500: a list behind an operator that takes
-    /// none, and a time compared with a text that is no number, are refused with `INVALID_PARAMETER_VALUE`. Differs in
-    /// that `feedback.name` and the like are assessments of that name; stock takes them for the attributes.
+    /// `_get_filter_clauses_for_search_traces`. Differs where stock answers 500: a list after an operator
+    /// that takes none, and a time compared with a non-numeric text, are refused with
+    /// `INVALID_PARAMETER_VALUE`. Differs in that `feedback.name` and the like are assessments of that name;
+    /// stock takes them for the attributes.
     ///
     /// # Errors
     /// `INVALID_PARAMETER_VALUE` for anything the language does not have.
@@ -245,7 +246,7 @@ impl TraceFilter {
     }
 }
 
-/// The whole number at or below.
+/// Rounds down to an integer.
 #[expect(clippy::cast_possible_truncation, reason = "saturates, as wanted of a time")]
 fn whole(number: Number) -> i64 {
     match number {
@@ -356,8 +357,8 @@ fn span(condition: Condition<'_>) -> Result<SpanPredicate> {
     Ok(SpanPredicate { column, test })
 }
 
-/// Returns the pattern of a span's JSON in which `pattern` matches the text of an attribute: a text within a text, so
-/// its quotes stand behind a backslash.
+/// Returns the pattern of a span's JSON in which `pattern` matches an attribute's text: a string nested in a
+/// string, so its quotes are escaped.
 fn in_attribute(attribute: &str, pattern: &str) -> String {
     let (from, pattern) = match pattern.strip_prefix('^') {
         Some(rest) => (r#""\\""#, rest),
@@ -397,7 +398,7 @@ fn assessment(kind: AssessmentKind, condition: Condition<'_>) -> Result<TracePre
         (op, Value::Number(value)) => {
             AssessmentTest::Number(field::number_op(op).ok_or_else(refused)?, value)
         }
-        // The reading of values lets through nothing else.
+        // The parser returns nothing else.
         (_, Value::List(_) | Value::Nothing) => return Err(refused()),
     };
     Ok(TracePredicate::Assessment { kind, name, test })
@@ -421,7 +422,7 @@ fn issue(condition: &Condition<'_>) -> Result<TracePredicate> {
     condition.text("issue").map(TracePredicate::Issue)
 }
 
-/// Reads what is asked of a tag or of metadata, whose operator is right.
+/// Parses a test of a tag or of metadata, whose operator is valid.
 fn key_test(condition: Condition<'_>) -> Result<TraceTest> {
     match condition.operator.as_str() {
         "IS NULL" => Ok(TraceTest::Absent),
@@ -430,7 +431,7 @@ fn key_test(condition: Condition<'_>) -> Result<TraceTest> {
     }
 }
 
-/// Reads a comparison of a text, whose operator is one of texts or of lists.
+/// Parses a text comparison, whose operator is one of texts or of lists.
 fn text_match(condition: Condition<'_>) -> Result<TextMatch> {
     let operator = condition.operator.as_str();
     let refused = || field::misplaced_list(operator);
@@ -444,7 +445,7 @@ fn text_match(condition: Condition<'_>) -> Result<TextMatch> {
         Value::List(values) => {
             field::membership(operator).map(|op| TextMatch::List(op, values)).ok_or_else(refused)
         }
-        // The reading of values lets through neither.
+        // The parser returns neither.
         Value::Number(_) | Value::Nothing => Err(refused()),
     }
 }

@@ -1,10 +1,10 @@
-//! Connections, from their acceptance to HTTP. A client that neither sends nor reads must not keep what it was given:
+//! Connections, from accept to HTTP. Timeouts keep slow clients from holding on to resources:
 //!
-//! - idle before its first byte, a connection is kept as long as one between two requests, then closed without a word:
-//!   load balancers connect ahead;
-//! - the head of a request, once begun, has to come within [`HEAD_TIME`];
+//! - before its first byte, a connection has the keep-alive timeout, then is closed without a response: load
+//!   balancers connect ahead;
+//! - the request head, once begun, has the timeout [`HEAD_TIME`];
 //! - bodies are watched over by `api/middleware/pace.rs`;
-//! - an answer has to be read at a least rate.
+//! - a response has a minimum read rate.
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -26,19 +26,20 @@ use super::build_app;
 use crate::api::middleware::pace::{Allowance, Turn};
 use crate::api::state::AppState;
 
-/// How long the head of a request may take from its first byte to its last.
+/// Timeout for the request head, from its first byte to its last.
 const HEAD_TIME: Duration = Duration::from_secs(5);
-/// How long a connection is read on whose request was refused before it was all there. If it were closed at once, many
-/// clients would never see the answer.
+/// Lingering close: how long to read on after refusing an incomplete request. If closed at once, many clients
+/// would never see the response.
 const LINGER: Duration = Duration::from_secs(5);
-/// With so many requests ahead, `actix_http` does not look for more in what it has read. When all are answered at one go,
-/// nothing makes it look again, and what it has read stays unanswered.
+/// With so many pipelined requests, `actix_http` stops parsing its read buffer. If all are answered at one
+/// go, nothing wakes it, and the buffered requests stay unanswered.
 const PIPELINE: u32 = 16;
-/// Bytes read between two requests before the connection yields to the others of its worker. `actix_http` discards the rest
-/// of a refused body in a loop that ends only when the socket is empty: with a fast client it would hold the event loop.
+/// Bytes read between two requests before the connection yields to the others of its worker thread.
+/// `actix_http` discards the rest of a refused body in a loop that ends only when the socket is empty: a fast
+/// client would hold the event loop.
 const FAIR_SHARE: usize = 32 * 1024;
 
-/// Returns what serves connections.
+/// Returns the connection service.
 pub(super) fn service(
     state: &Data<AppState>,
     address: SocketAddr,
@@ -53,7 +54,7 @@ pub(super) fn service(
         .keep_alive(config.keep_alive)
         .client_request_timeout(HEAD_TIME)
         .client_disconnect_timeout(LINGER)
-        // A client that closes its side has hung up, as nginx sees it too: what it asked for is ended.
+        // A half-closed connection counts as disconnected, as in nginx: its request is cancelled.
         .h1_allow_half_closed(false)
         .local_addr(address)
         .graceful_shutdown_signal(move || {
@@ -83,18 +84,18 @@ async fn accept(
     Ok((Connection::new(io, patience), peer))
 }
 
-/// A connection whose client is not waited for without end.
+/// A connection with slow-client timeouts.
 struct Connection {
     io: TcpStream,
     /// For the client to read.
     allowance: Allowance,
     /// Whose turn it is.
     turn: Turn,
-    /// Which request was the last that the server began to answer.
+    /// Number of the last request that the server began to answer.
     seen: u32,
-    /// When the head began that is still coming.
+    /// When the incomplete head began.
     head_since: Option<Instant>,
-    /// Rings some time after that, and is set again only then.
+    /// Timer for the head's timeout; re-armed when it fires.
     alarm: Option<Pin<Box<Sleep>>>,
     /// Bytes read between requests since the connection last yielded.
     taken: usize,
@@ -106,7 +107,7 @@ impl Connection {
         Self { io, allowance, turn, seen: 0, head_since: None, alarm: None, taken: 0 }
     }
 
-    /// Is ready when the head of a request takes too long.
+    /// Is ready once the request head times out.
     fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(since) = self.head_since else { return Poll::Pending };
         let until = since + HEAD_TIME;

@@ -1,5 +1,5 @@
-//! The task that delivers: it claims what is due, a bounded number at a time and of one webhook no more than half of
-//! that, so that a slow receiver keeps neither requests nor other receivers waiting.
+//! The delivery task: it claims due deliveries, with a concurrency limit of which one webhook gets at most
+//! half, so that a slow receiver blocks neither requests nor other receivers.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,23 +15,23 @@ use super::{Webhooks, retry};
 use crate::domain::Result;
 use crate::store::webhooks::deliveries::{Claimed, Outcome, Report};
 
-/// How often the database is asked for what other servers left behind.
+/// Poll interval for deliveries that other servers left behind.
 const POLL: Duration = Duration::from_secs(2);
-/// How long to leave a database alone that cannot answer.
+/// Backoff after a database error.
 const AFTER_ERROR: Duration = Duration::from_secs(5);
-/// What a claim lasts longer than its request may take.
+/// How much a lease outlasts the request timeout.
 const LEASE_MARGIN: Duration = Duration::from_secs(10);
-/// How long requests that are under way get when the server is asked to stop. Those cut are made again later.
+/// Drain timeout at shutdown for requests in flight. Those cut are retried later.
 const DRAIN: Duration = Duration::from_secs(5);
-/// How long ended deliveries are kept.
+/// Retention of ended deliveries.
 const KEPT: Duration = Duration::from_hours(7 * 24);
-/// How often those that are older are deleted.
+/// Interval between purges.
 const PURGE_EVERY: Duration = Duration::from_hours(1);
 
-/// How many requests each webhook has under way.
+/// Requests in flight per webhook.
 type Busy = Arc<Mutex<HashMap<String, usize>>>;
 
-/// One request under way; dropping it says that it ended.
+/// A request in flight; dropping it marks its end.
 struct UnderWay {
     busy: Busy,
     webhook_id: String,
@@ -52,7 +52,7 @@ impl Drop for UnderWay {
 }
 
 impl Webhooks {
-    /// Delivers until `stop` is told; then finishes the requests that are under way, for a short while.
+    /// Delivers until `stop` is notified, then drains the requests in flight, with a timeout.
     pub async fn deliver(self: Arc<Self>, stop: Arc<Notify>) {
         if !self.store.keeps_deliveries() {
             return;
@@ -109,21 +109,21 @@ impl Webhooks {
             Some(_now) => {
                 let lease = self.settings.request_timeout + LEASE_MARGIN;
                 let claimed = self.store.claim_delivery(lease, full).await?;
-                // Without one another server was faster; there may be more.
+                // If none, another server won the race; there may be more.
                 Ok(claimed
                     .map_or(Found::NothingFor(Duration::ZERO), |claimed| Found::Claimed(Box::new(claimed))))
             }
         }
     }
 
-    /// Returns the webhooks that have as many requests under way as one may.
+    /// Returns the webhooks that are at their concurrency limit.
     fn full(&self, busy: &Busy) -> Vec<String> {
         let share = (self.settings.max_workers / 2).max(1);
         let busy = busy.lock().unwrap_or_else(PoisonError::into_inner);
         busy.iter().filter(|(_, count)| **count >= share).map(|(id, _)| id.clone()).collect()
     }
 
-    /// Makes one attempt and writes down what came of it.
+    /// Makes one attempt and records its outcome.
     async fn attempt(&self, claimed: Claimed) {
         let Some(receiver) = &claimed.receiver else {
             self.finish(&claimed, Outcome::Dropped, Report::default()).await;
@@ -187,7 +187,7 @@ impl Webhooks {
         log_if_unwritten(claimed, self.store.finish_delivery(claimed, outcome, report).await);
     }
 
-    /// Deletes old deliveries now and then.
+    /// Purges old deliveries periodically.
     async fn purge(&self) {
         loop {
             match self.store.purge_deliveries(KEPT).await {
@@ -205,7 +205,7 @@ impl Webhooks {
 
 enum Found {
     Claimed(Box<Claimed>),
-    /// Nothing to do for so long, unless something is announced.
+    /// Nothing is due for this long, unless announced earlier.
     NothingFor(Duration),
 }
 

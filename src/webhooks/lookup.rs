@@ -1,5 +1,5 @@
-//! Host names to addresses, and the refusal of private ones. What is checked here is what is connected to: the same
-//! look-up serves the check of a URL and, as the HTTP client's resolver, each connection, redirects included.
+//! DNS resolution with an SSRF guard. What is checked is what is connected to: the same lookup serves the
+//! check of a URL and, as the HTTP client's resolver, each connection, redirects included.
 
 use std::fmt;
 use std::io;
@@ -15,9 +15,9 @@ use tokio::time::timeout;
 use crate::domain::python;
 use crate::domain::webhook::address::is_public;
 
-/// How long a look-up may take, and how long it may wait for its turn.
+/// Timeout of a lookup, and of waiting for a permit.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Look-ups at a time.
+/// Concurrent lookups.
 const AT_ONCE: usize = 8;
 
 /// Looks up hosts.
@@ -27,12 +27,12 @@ pub(super) struct Lookup {
     turns: Arc<Semaphore>,
 }
 
-/// Why a host may not be connected to. Its text is stock's.
+/// Why a host is refused. Its text is stock's.
 #[derive(Debug)]
 pub(super) enum Refusal {
-    /// The look-up waits for others that do not end.
+    /// Timed out behind other lookups.
     Busy(String),
-    /// The look-up takes too long.
+    /// The lookup timed out.
     Slow(String),
     /// There is no such host.
     Unknown(String, String),
@@ -41,14 +41,14 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
-    /// Says whether another attempt could go better.
+    /// Says whether a retry could succeed.
     pub(super) const fn may_pass(&self) -> bool {
         !matches!(self, Self::Private(..))
     }
 }
 
 impl Refusal {
-    /// Says it of what stock calls `subject`.
+    /// Formats it for stock's `subject`.
     pub(super) fn about(&self, subject: &str) -> String {
         match self {
             Self::Busy(host) => format!(
@@ -96,7 +96,7 @@ impl Lookup {
         let turn = timeout(PATIENCE, Arc::clone(&self.turns).acquire_owned()).await;
         let Ok(Ok(turn)) = turn else { return Err(Refusal::Busy(host.into())) };
         let name = host.to_owned();
-        // The turn ends with the look-up, also when nobody waits for that any more.
+        // The permit is released with the lookup, also after a timeout.
         let found = tokio::spawn(async move {
             let found = lookup_host((name, 0)).await.map(Iterator::collect::<Vec<_>>);
             drop(turn);
@@ -109,7 +109,7 @@ impl Lookup {
         Ok(found)
     }
 
-    /// Refuses an address that may not be connected to.
+    /// Refuses a private address, unless allowed.
     pub(super) fn check(&self, host: &str, address: IpAddr) -> Result<(), Refusal> {
         if self.allow_private_ips || is_public(address) {
             return Ok(());
@@ -134,7 +134,7 @@ fn is_encodable(host: &str) -> bool {
     host.contains(':') || labels.split('.').all(|label| (1..64).contains(&label.len()))
 }
 
-/// Writes the resolver's error with the number that Python shows before it.
+/// Formats a resolver error with its errno, as Python does.
 fn python_cause(error: &io::Error) -> String {
     let text = error.to_string();
     let text = text.rsplit_once(": ").map_or(text.as_str(), |(_, cause)| cause);

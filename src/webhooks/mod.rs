@@ -1,6 +1,6 @@
-//! Webhooks at work: their URLs are checked and tried, and what the store queued for them is delivered, in the
-//! background, by whichever server claims it first. `lookup.rs` says where a URL may lead, `send.rs` makes one request,
-//! `retry.rs` says when there is another, `delivery.rs` is the task.
+//! Webhooks at work: their URLs are checked and tested, and the outbox is delivered in the background by
+//! whichever server claims an entry first. `lookup.rs` is the SSRF guard, `send.rs` makes one request,
+//! `retry.rs` is the retry policy, `delivery.rs` is the task.
 
 pub mod delivery;
 mod lookup;
@@ -29,18 +29,18 @@ pub struct Webhooks {
     store: Arc<Store>,
     settings: Settings,
     lookup: Lookup,
-    /// Refuses private addresses, whatever webhooks may do.
+    /// Refuses private addresses in any case.
     public_lookup: Lookup,
     sender: Sender,
     counters: Counters,
 }
 
-/// What is counted.
+/// The counters.
 #[derive(Debug, Clone)]
 pub struct Counters {
     /// Deliveries that ended, by `outcome`.
     pub deliveries: IntCounterVec,
-    /// Requests made, by the `status` of the answer; `none` where there was none.
+    /// Requests made, by response `status`; `none` without a response.
     pub attempts: IntCounterVec,
 }
 
@@ -59,7 +59,7 @@ impl Webhooks {
     /// Prepares the webhooks of `store`.
     ///
     /// # Errors
-    /// When what is counted cannot be registered.
+    /// When the counters cannot be registered.
     pub fn new(store: Arc<Store>, settings: Settings) -> Result<Self> {
         let lookup = Lookup::new(settings.allow_private_ips);
         let sender = Sender::new(&settings, lookup.clone());
@@ -68,7 +68,7 @@ impl Webhooks {
         Ok(Self { store, settings, lookup, public_lookup, sender, counters })
     }
 
-    /// Returns what is counted.
+    /// Returns the counters.
     pub const fn counters(&self) -> &Counters {
         &self.counters
     }
@@ -98,7 +98,7 @@ impl Webhooks {
         self.store.update_webhook(id, update).await
     }
 
-    /// Sends an example of `event`, or of the first that the webhook asks for, and waits for what comes of it.
+    /// Sends an example of `event`, by default the webhook's first one, and waits for the outcome.
     ///
     /// # Errors
     /// `RESOURCE_DOES_NOT_EXIST`. Upstream: `mlflow.webhooks.delivery.test_webhook`.
@@ -130,7 +130,7 @@ impl Webhooks {
         loop {
             let result = self.sender.send(&sending).await;
             let wait = retry::delay(attempt, &result, self.settings.max_retries);
-            // A client waits: nobody may make it wait for hours.
+            // A client waits: no long backoff.
             let Some(wait) = wait.filter(|wait| *wait <= self.settings.request_timeout) else {
                 return result;
             };
@@ -151,7 +151,7 @@ impl Webhooks {
         }
     }
 
-    /// Checks a URL that is none of a webhook's, but that something will be sent to or fetched from.
+    /// SSRF guard for URLs other than webhooks' that are sent to or fetched from.
     ///
     /// # Errors
     /// `INVALID_PARAMETER_VALUE` for a URL that may not be used. Upstream: `_validate_public_https_url`.

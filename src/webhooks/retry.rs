@@ -1,4 +1,4 @@
-//! When a request is made again.
+//! The retry policy.
 //!
 //! Upstream: `mlflow.webhooks.delivery._create_webhook_session`, which leaves it to urllib3's `Retry`.
 
@@ -6,18 +6,17 @@ use std::time::Duration;
 
 use super::send::{Answer, Failure};
 
-/// Statuses that may pass.
+/// Retryable statuses.
 const PASSING: [u16; 5] = [429, 500, 502, 503, 504];
-/// Statuses that may pass when the answer says when.
+/// Statuses retryable with `Retry-After`.
 const PASSING_IF_DATED: [u16; 3] = [413, 429, 503];
-/// The longest wait between two attempts.
+/// The maximum backoff.
 const LONGEST: Duration = Duration::from_mins(1);
-/// The longest wait that a receiver may ask for.
+/// The maximum of `Retry-After`.
 const LONGEST_ASKED: Duration = Duration::from_hours(6);
 
-/// Returns how long to wait before another attempt after the one of number `attempt`, the first of which is 1; `None`
-/// when there is none. The second comes at once, those after it after 2, 4, 8 … s and up to one more; a receiver that
-/// names a time is obeyed.
+/// Returns the backoff after attempt number `attempt`, counted from 1; `None` to give up. The first retry
+/// comes at once, later ones after 2, 4, 8 … s with a jitter of up to 1 s; `Retry-After` takes precedence.
 pub(super) fn delay(attempt: u32, result: &Result<Answer, Failure>, max_retries: u32) -> Option<Duration> {
     let (may_pass, asked) = match result {
         Ok(Answer { status, retry_after, .. }) => {

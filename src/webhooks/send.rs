@@ -1,4 +1,4 @@
-//! One request to a webhook: its headers, its signature, and the guard of where it goes.
+//! One request to a webhook: its headers, its signature, and its SSRF guard.
 //!
 //! Upstream: `mlflow.webhooks.delivery._send_webhook_request`, `mlflow.webhooks.ssrf`.
 
@@ -21,16 +21,16 @@ use crate::store::webhooks::Signing;
 const SIGNATURE: &str = "x-mlflow-signature";
 const TIMESTAMP: &str = "x-mlflow-timestamp";
 const DELIVERY_ID: &str = "x-mlflow-delivery-id";
-/// Which way of signing this is.
+/// The signature's version.
 const SIGNATURE_VERSION: &str = "v1";
-/// Redirects that are followed.
+/// The redirect limit.
 const MAX_REDIRECTS: usize = 30;
-/// Bytes of an answer that are read.
+/// Response bytes that are read.
 const MAX_ANSWER: usize = 1024 * 1024;
 
-/// Makes requests to webhooks.
+/// The webhooks' HTTP client.
 pub(super) struct Sender {
-    /// Made for the first request: it reads all certificates of the host, which takes time and memory.
+    /// Made for the first request: it loads all root certificates, which takes time and memory.
     client: OnceLock<Client>,
     guard: Guard,
     timeout: Duration,
@@ -45,32 +45,32 @@ pub(super) struct Sending<'a> {
     pub(super) body: &'a str,
 }
 
-/// What a receiver answered.
+/// A receiver's response.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) status: u16,
-    /// How long the receiver wants to be left alone.
+    /// From the header `Retry-After`.
     pub(super) retry_after: Option<Duration>,
     pub(super) body: String,
 }
 
-/// Why there is no answer.
+/// A failed request.
 pub(super) struct Failure {
-    /// What Python would call it.
+    /// Python's name for it.
     pub(super) kind: &'static str,
     pub(super) message: String,
-    /// Whether another attempt could go better.
+    /// Whether it is retryable.
     pub(super) may_pass: bool,
 }
 
 impl Failure {
-    /// A failure that no other attempt will change.
+    /// A failure that is not retried.
     pub(super) const fn refused(kind: &'static str, message: String) -> Self {
         Self { kind, message, may_pass: false }
     }
 }
 
-/// Which URLs may be asked, those of redirects included. Host names are judged when they are looked up.
+/// SSRF guard for requests and redirects. Host names are checked when they are resolved.
 #[derive(Clone)]
 struct Guard {
     schemes: Vec<String>,
@@ -116,7 +116,7 @@ impl Sender {
         Ok(self.client.get_or_init(|| client))
     }
 
-    /// Makes a client that keeps no connections: they would outlive the check of their address.
+    /// Makes a client without a connection pool: reuse would bypass the address check.
     fn build(&self) -> reqwest::Result<Client> {
         let of_redirects = self.guard.clone();
         let redirects = redirect::Policy::custom(move |hop| {
@@ -130,7 +130,7 @@ impl Sender {
         });
         Client::builder()
             .dns_resolver(Arc::new(self.guard.lookup.clone()))
-            // A proxy would be the one that connects, and nobody would check to where.
+            // A proxy would connect in our place, past the SSRF guard.
             .no_proxy()
             .redirect(redirects)
             .referer(false)
@@ -155,8 +155,8 @@ impl Sender {
     }
 }
 
-/// Returns the headers of a request at `now`, in seconds. A repeated request is signed anew, so that receivers that
-/// refuse old signatures take it; the id stays.
+/// Returns the request headers at `now`, in seconds. A retry is signed anew, so that receivers that reject
+/// old signatures take it; the id stays.
 fn headers(sending: &Sending<'_>, now: i64) -> Result<HeaderMap, Failure> {
     let wrong = |e: &dyn StdError| Failure::refused("ValueError", e.to_string());
     let now = now.to_string();
@@ -184,7 +184,7 @@ fn headers(sending: &Sending<'_>, now: i64) -> Result<HeaderMap, Failure> {
     Ok(headers)
 }
 
-/// Reads a wait as seconds or as a date.
+/// Parses seconds or an HTTP date.
 fn retry_after(value: &str) -> Option<Duration> {
     if let Ok(seconds) = value.trim().parse() {
         return Some(Duration::from_secs(seconds));
@@ -193,7 +193,7 @@ fn retry_after(value: &str) -> Option<Duration> {
     Some(date.duration_since(SystemTime::now()).unwrap_or_default())
 }
 
-/// Reads the beginning of an answer.
+/// Reads a response up to the limit.
 async fn read(mut response: Response) -> reqwest::Result<String> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await? {
@@ -206,7 +206,7 @@ async fn read(mut response: Response) -> reqwest::Result<String> {
     Ok(String::from_utf8_lossy(&body).into_owned())
 }
 
-/// Says what went wrong without the URL, which may hold a secret.
+/// Describes an error without its URL, which may hold a secret.
 fn failure(error: &reqwest::Error) -> Failure {
     let mut causes = Vec::new();
     let mut cause = error.source();

@@ -31,13 +31,13 @@ impl Seen {
     }
 }
 
-/// A receiver that answers by a script, then 200.
+/// A receiver with scripted responses, then 200.
 struct Receiving {
     url: String,
     seen: Arc<Mutex<Vec<Seen>>>,
 }
 
-/// One answer; `None` never answers.
+/// One response; `None` hangs.
 type Script = Vec<Option<&'static str>>;
 
 impl Receiving {
@@ -108,7 +108,7 @@ fn settings() -> Settings {
     }
 }
 
-/// A server's delivering part.
+/// A server's delivery task.
 struct Running {
     webhooks: Arc<Webhooks>,
     stop: Arc<Notify>,
@@ -207,7 +207,7 @@ fn a_receiver_that_stays_away_is_given_up() {
     on_each_database(|store| async move {
         let store = Arc::new(store);
         let running = Running::start(&store, settings());
-        // Nobody listens on port 1.
+        // Port 1 is closed.
         webhook(&store, "http://127.0.0.1:1/", None).await;
         announce(&store, "m").await;
         running.wait_for("failed", 1).await;
@@ -247,7 +247,7 @@ fn a_restart_loses_nothing() {
         webhook(&store, &receiver.url, None).await;
         announce(&store, "before").await;
         announce(&store, "taken").await;
-        // A server that died with one of them in its hands.
+        // A server that crashed with a claim.
         store.claim_delivery(Duration::ZERO, vec![]).await.unwrap().unwrap();
         let running = Running::start(&store, settings());
         running.wait_for("delivered", 2).await;

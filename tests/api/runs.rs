@@ -99,7 +99,7 @@ fn a_bad_new_run_fails_alone_among_its_neighbours() {
         let run = |experiment: &str, i: i32, tags: Value| json!({ "experiment_id": experiment, "run_name": format!("run {i}"), "tags": tags });
         let (twice, other) =
             (json!({ "key": "k", "value": "v" }), json!({ "key": "mlflow.runName", "value": "other" }));
-        // No database need take a NUL, and PostgreSQL takes none: what is with it is then written one by one.
+        // A database may refuse a NUL, and PostgreSQL does: its batch is then written one by one.
         let nul = json!({ "key": "k", "value": "a\0b" });
         let requests: Vec<(Value, Option<u16>)> = (0..150)
             .map(|i| match i % 10 {

@@ -1,4 +1,4 @@
-//! How many messages there are in a request of OTLP, counted before it is read: two bytes of its binary form can stand
+//! How many messages there are in an OTLP request, counted before decoding: two bytes of protobuf can stand
 //! for a message that takes two hundred.
 
 use std::mem::size_of;
@@ -6,12 +6,12 @@ use std::mem::size_of;
 use super::{AnyValue, Event, KeyValue, Link, ResourceSpans, ScopeSpans, Span};
 use crate::proto::outline::Outline;
 
-/// How deep the reader of the binary form goes.
+/// The decoder's recursion limit.
 const MAX_DEPTH: usize = 100;
-/// What a list that grows takes at most for each item: the old and the new one are both there for a moment.
+/// Peak memory factor of a growing list: reallocation holds the old and the new one.
 const GROWTH: usize = 3;
 
-/// Messages of a request, by their kinds; also how many there may be of each.
+/// Messages of a request, by kind; also the limits on each.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Resources with their spans.
@@ -51,7 +51,7 @@ enum Kind {
 }
 
 impl Kind {
-    /// Finds the kind of the message in a field.
+    /// Returns the message type of a field.
     const fn of_field(self, number: u64) -> Option<Self> {
         Some(match (self, number) {
             (Self::Request, 1) => Self::ResourceSpans,
@@ -75,19 +75,19 @@ impl Kind {
     }
 }
 
-/// Why counting ends before the bytes do.
+/// Why counting ends early.
 enum End {
-    /// Here the reader will give up, too.
+    /// The decoder will fail here, too.
     Malformed,
-    /// There are more than there may be.
+    /// A limit is exceeded.
     Enough,
 }
 
 impl Counts {
-    /// Counts the messages of the binary form, until there are more of a kind than `most`.
+    /// Counts the messages of a protobuf body, until a kind exceeds its limit in `most`.
     pub fn of_protobuf(body: &[u8], most: &Self) -> Self {
         let mut counts = Self::default();
-        // What ended it is for the reader to say, or follows from the counts.
+        // The decoder reports what ended it, or the counts show it.
         let _ended = counts.walk(Kind::Request, body, 0, most);
         counts
     }
@@ -118,7 +118,7 @@ impl Counts {
         }
     }
 
-    /// Returns what the messages take beside their texts, in bytes.
+    /// Returns the messages' memory without strings, in bytes.
     pub const fn memory(&self) -> usize {
         let bytes = self.resources * size_of::<ResourceSpans>()
             + self.scopes * size_of::<ScopeSpans>()
@@ -144,7 +144,7 @@ impl Counts {
                 1 => 8,
                 2 => usize::try_from(varint(&mut rest)?).map_err(|_e| End::Malformed)?,
                 5 => 4,
-                // What is in a group is taken for fields of this message: too many at worst.
+                // Fields in a group count as this message's: at worst too many.
                 3 | 4 => 0,
                 _ => return Err(End::Malformed),
             };
@@ -154,7 +154,7 @@ impl Counts {
                 && let Some(inner) = kind.of_field(key >> 3)
             {
                 self.add(inner, most)?;
-                // A text is no message: what is in it must not end the counting.
+                // A string is no message: its content must not end the counting.
                 if !matches!(inner, Kind::Text) {
                     self.walk(inner, field, depth + 1, most)?;
                 }
@@ -179,7 +179,7 @@ impl Counts {
     }
 }
 
-/// Takes a number of variable length.
+/// Decodes a varint.
 fn varint(bytes: &mut &[u8]) -> Result<u64, End> {
     let mut number = 0;
     for shift in 0..10 {

@@ -1,4 +1,4 @@
-//! The language against what stock accepts and says, and its laws.
+//! The language against stock's behaviour, and its properties.
 
 mod tables;
 mod trace_tables;
@@ -32,7 +32,7 @@ fn check(accepted: &[(&str, &str)], refused: &[(&str, &str)], show: impl Fn(&str
     }
 }
 
-/// Replaces the inside of braces.
+/// Removes the content of braces.
 fn without_sets(message: &str) -> String {
     let Some((before, rest)) = message.split_once('{') else { return message.to_owned() };
     let Some((_, after)) = rest.split_once('}') else { return message.to_owned() };
@@ -172,7 +172,7 @@ fn logged_models_are_ordered_by_messages() {
     }
 }
 
-// A plain form of each query, which is a filter itself.
+// Each query normalised, which is a filter itself.
 
 fn show_runs(query: &RunQuery) -> String {
     query.predicates.iter().map(show_run).collect::<Vec<_>>().join(" AND ")
@@ -349,7 +349,7 @@ fn number_op() -> impl Strategy<Value = NumberOp> {
 
 fn text_test() -> impl Strategy<Value = TextTest> {
     let op = prop::sample::select(vec![TextOp::Eq, TextOp::Ne, TextOp::Like, TextOp::ILike]);
-    // Whatever a value holds, one kind of quote must be left to enclose it, and a backslash would hide it.
+    // Whatever a value holds, one kind of quote must be left to enclose it; a backslash would escape it.
     let value = prop_oneof!["[^'\\\\]{0,20}", "[^\"\\\\]{0,20}"];
     (op, value).prop_map(|(op, value)| TextTest { op, value })
 }
@@ -363,7 +363,7 @@ fn membership() -> impl Strategy<Value = Membership> {
 }
 
 fn values() -> impl Strategy<Value = Vec<String>> {
-    // A backslash before the closing quote of a list's text would hide it.
+    // A backslash before a closing quote would escape it.
     prop::collection::vec("[^\\\\]{0,10}", 1..4)
 }
 
@@ -389,7 +389,7 @@ fn predicate() -> impl Strategy<Value = RunPredicate> {
     ]
 }
 
-/// Text in which the marks of the language are frequent.
+/// Text rich in the syntax of the language.
 fn noise() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         "[a-z'\"`().,;*<>=!%$?:#@\\[\\]/\\\\ 0-9-]{1,6}",
@@ -425,7 +425,7 @@ fn noise() -> impl Strategy<Value = String> {
     prop::collection::vec(piece, 0..20).prop_map(|pieces| pieces.concat())
 }
 
-/// A token without a character would be read for ever.
+/// An empty token would be an infinite loop.
 #[test]
 fn each_character_is_in_a_token_wherever_it_stands() {
     for c in ('\0'..='\u{2fff}').chain('\u{ff00}'..='\u{ffff}').chain('\u{1d400}'..='\u{1d7ff}') {

@@ -1,4 +1,4 @@
-//! The filters of metrics over traces: one equality each, on what a trace, a span or an assessment is.
+//! Filters of trace metrics: one equality each, on a trace, a span or an assessment.
 
 use crate::domain::python::{list, repr};
 use crate::domain::trace::{SESSION, TRACE_NAME};
@@ -10,7 +10,7 @@ use crate::search::parser::{Comparison, Joining, Operand, Shape};
 use crate::search::traces::{SOURCE_RUN, TextMatch, TracePredicate, TraceTest, TraceText, Usage};
 use crate::search::{TextOp, TextTest};
 
-/// What must hold of what is measured.
+/// One condition.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum MetricFilter {
     /// Of its trace.
@@ -19,7 +19,7 @@ pub(super) enum MetricFilter {
     Own(OwnColumn, String),
 }
 
-/// What spans and assessments can be filtered by.
+/// Filterable columns of spans and assessments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OwnColumn {
     /// `span.name`
@@ -44,7 +44,7 @@ impl OwnColumn {
     }
 }
 
-/// What can be asked of each view, and whether it takes a key.
+/// Filterable fields of each view, and whether it takes a key.
 const ENTITIES: [(&str, &[(&str, bool)]); 3] = [
     ("trace", &[("status", false), ("tag", true), ("metadata", true)]),
     ("span", &[("name", false), ("status", false), ("type", false)]),
@@ -52,7 +52,7 @@ const ENTITIES: [(&str, &[(&str, bool)]); 3] = [
 ];
 
 impl MetricFilter {
-    /// Reads a filter, which must be one comparison.
+    /// Parses a filter: exactly one comparison.
     ///
     /// Upstream: `SearchTraceMetricsUtils`.
     ///

@@ -1,5 +1,4 @@
-//! Metrics over traces: which there are, what can be computed of each and what it can be grouped by. Their filters are in
-//! `filter.rs`.
+//! Trace metrics, with their aggregations and dimensions. Their filters are in `filter.rs`.
 
 mod filter;
 
@@ -13,32 +12,32 @@ use filter::MetricFilter;
 
 pub use filter::OwnColumn;
 
-/// What is asked of traces, checked: lowering it cannot fail.
+/// A validated metric query: lowering it cannot fail.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MetricQuery {
-    /// In which experiments.
+    /// The experiments.
     pub experiments: Vec<i32>,
-    /// What it is taken from.
+    /// The data source.
     pub view: MetricViewType,
-    /// The name of what is measured.
+    /// The metric's name.
     pub name: &'static str,
-    /// What is measured.
+    /// The metric.
     pub metric: Metric,
-    /// What is computed of it.
+    /// The aggregations.
     pub aggregations: Vec<Aggregation>,
-    /// By what it is grouped, beside the time.
+    /// The dimensions, beside the time.
     pub dimensions: Vec<Dimension>,
-    /// What the traces must be.
+    /// The filter on traces.
     pub traces: TraceFilter,
-    /// What the spans or assessments must be.
+    /// The filter on spans or assessments.
     pub own: Vec<(OwnColumn, String)>,
-    /// The length of the intervals that it is grouped by; never 0.
+    /// The time bucket's length; never 0.
     pub interval_seconds: Option<i64>,
-    /// The first millisecond that counts.
+    /// The first millisecond, inclusive.
     pub start_ms: Option<i64>,
     /// The last one.
     pub end_ms: Option<i64>,
-    /// The most groups.
+    /// The group limit.
     pub limit: i64,
 }
 
@@ -77,7 +76,7 @@ pub enum Metric {
     AssessmentValue,
 }
 
-/// What can be computed.
+/// An aggregation.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Aggregation {
     /// `COUNT`
@@ -94,7 +93,7 @@ pub enum Aggregation {
     Percentile(f64),
 }
 
-/// What can be grouped by.
+/// A grouping dimension.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dimension {
     /// `trace_name`
@@ -165,11 +164,11 @@ const ASSESSMENTS: &[Row] = &[
     ("assessment_value", Metric::AssessmentValue, LATENCIES, &[Dimension::AssessmentName]),
 ];
 
-/// How many groups are returned where nothing else is asked.
+/// The default limit on groups.
 const DEFAULT_GROUPS: i32 = 1000;
 
 impl MetricQuery {
-    /// Reads a request, in the order in which stock finds mistakes.
+    /// Parses a request, in stock's order of checks.
     ///
     /// Upstream: `_query_trace_metrics`, `validate_query_trace_metrics_params`. Differs: percentiles that are missing
     /// or out of range are refused with `INVALID_PARAMETER_VALUE`, not with a 500, and so are more than [`MAX_CLAUSES`]
@@ -233,7 +232,7 @@ impl MetricQuery {
         })
     }
 
-    /// Says whether the times are those of traces, not those of what is measured.
+    /// Says whether the time range is on traces, not on what is measured.
     pub fn is_bound_by_traces(&self) -> bool {
         matches!(self.metric, Metric::Spans | Metric::SpanLatency)
             && (self.start_ms.is_some() || self.end_ms.is_some())
@@ -334,7 +333,7 @@ impl Aggregation {
         }
     }
 
-    /// Returns the key of its value in an answer.
+    /// Returns the key of its value in responses.
     pub fn label(self) -> String {
         match self {
             Self::Percentile(percentage) => format!("P{}", float(percentage)),

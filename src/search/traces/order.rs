@@ -1,4 +1,4 @@
-//! What traces can be ordered by.
+//! Sort keys of traces.
 
 use super::read::{self, Entity};
 use super::{TraceText, TraceTime, Usage};
@@ -7,16 +7,16 @@ use crate::domain::trace::{SESSION, TRACE_NAME};
 use crate::domain::{Error, ErrorCode, Result};
 use crate::search::{Direction, field};
 
-/// One term of an order. Traces without the value come last, in either direction.
+/// A sort key. Traces without the value come last, in either direction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TraceOrder {
-    /// By what.
+    /// The key.
     pub key: TraceOrderKey,
-    /// Which way.
+    /// Direction.
     pub direction: Direction,
 }
 
-/// What traces are ordered by.
+/// Keys to order by.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TraceOrderKey {
     /// `experiment_id`
@@ -27,7 +27,7 @@ pub enum TraceOrderKey {
     Text(TraceText),
     /// A tag.
     Tag(String),
-    /// An entry of the metadata.
+    /// A metadata entry.
     Metadata(String),
 }
 
@@ -45,9 +45,10 @@ const ORDERABLE: [&str; 11] = [
     "run_id",
 ];
 
-/// Reads a list of orders.
+/// Parses an `order_by`.
 ///
-/// Upstream: `_get_orderby_clauses_for_search_traces`. Differs: `end_time`, over which stock breaks, orders by the end.
+/// Upstream: `_get_orderby_clauses_for_search_traces`. Differs: `end_time`, on which stock fails, sorts by
+/// the end.
 pub(super) fn parse(order_by: &[String]) -> Result<Vec<TraceOrder>> {
     let mut order: Vec<TraceOrder> = Vec::with_capacity(order_by.len() + 2);
     for clause in order_by {

@@ -1,4 +1,4 @@
-//! How the identifiers and values of a filter over traces are read: before its operators are judged, as stock does it.
+//! Parses identifiers and values of a filter over traces, before its operators are validated, as in stock.
 
 use std::borrow::Cow;
 
@@ -10,7 +10,7 @@ use crate::search::lexer::Kind;
 use crate::search::parser::{Comparison, Joining, Operand, Shape};
 use crate::search::{Number, literal};
 
-/// What a key belongs to.
+/// The entity of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Entity {
     Tag,
@@ -85,12 +85,12 @@ impl Entity {
     }
 }
 
-/// A comparison that is read but whose operator is not judged yet.
+/// A parsed comparison whose operator is not validated yet.
 #[derive(Debug)]
 pub(super) struct Condition<'a> {
     pub(super) entity: Entity,
     pub(super) key: Cow<'a, str>,
-    /// In capitals.
+    /// Uppercase.
     pub(super) operator: String,
     pub(super) value: Value<'a>,
 }
@@ -106,8 +106,8 @@ pub(super) enum Value<'a> {
 }
 
 impl Condition<'_> {
-    /// Puts the key that the database has in place of an attribute's name. Names of attributes stand for the same
-    /// among tags and metadata.
+    /// Resolves an attribute's name to the database's key. Names of attributes are aliases among tags and
+    /// metadata, too.
     ///
     /// Upstream: `SearchTraceUtils._replace_key_to_tag_or_metadata`.
     pub(super) fn with_aliases(mut self) -> Self {
@@ -139,7 +139,7 @@ impl Condition<'_> {
     }
 }
 
-/// Returns what an attribute's name stands for.
+/// Resolves an attribute's alias.
 pub(super) fn alias(entity: Entity, key: &str) -> Option<(Entity, &'static str)> {
     let in_attributes = entity == Entity::Attribute;
     if !in_attributes && !matches!(entity, Entity::Tag | Entity::Metadata) {
@@ -165,12 +165,12 @@ pub(super) fn time(key: &str) -> Option<TraceTime> {
     }
 }
 
-/// Takes off backticks.
+/// Strips backticks.
 pub(super) fn without_backticks(text: &str) -> &str {
     text.strip_prefix('`').and_then(|inside| inside.strip_suffix('`')).unwrap_or(text)
 }
 
-/// Reads a filter, up to its operators.
+/// Parses a filter up to its operators.
 pub(super) fn conditions(filter: &str) -> Result<Vec<Condition<'_>>> {
     let comparisons = field::comparisons_joined(filter, "'", Joining::ListsAndTimestamps)?;
     comparisons.iter().map(condition).collect()
@@ -189,7 +189,7 @@ fn condition<'a>(comparison: &Comparison<'a>) -> Result<Condition<'a>> {
             check_assessed(entity, comparison.operator, right)?;
             let value = value(entity, key, right)?;
             if entity == Entity::Span {
-                // In the letters it was written in: only later are small ones taken for capitals.
+                // Case-sensitive: operators are uppercased only later.
                 check_span(key, comparison.operator)?;
             }
             value
@@ -198,7 +198,7 @@ fn condition<'a>(comparison: &Comparison<'a>) -> Result<Condition<'a>> {
     Ok(Condition { entity, key: key.into(), operator: comparison.operator.to_uppercase(), value })
 }
 
-/// Reads an identifier whose attribute must be among `attributes`.
+/// Parses an identifier, whose attribute must be in `attributes`.
 ///
 /// Upstream: `SearchUtils._get_identifier`.
 pub(super) fn identifier<'a>(text: &'a str, attributes: &[&str]) -> Result<(Entity, &'a str)> {
@@ -239,7 +239,7 @@ fn value<'a>(entity: Entity, key: &str, operand: Operand<'a>) -> Result<Value<'a
     }
 }
 
-/// Checks that what an assessment is compared with fits the operator, which is as it was written.
+/// Checks that an assessment's operand fits the operator, which is as written.
 ///
 /// Upstream: `SearchTraceUtils._validate_assessment_comparison_value`.
 fn check_assessed(entity: Entity, operator: &str, right: Operand<'_>) -> Result<()> {

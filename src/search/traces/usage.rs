@@ -1,5 +1,5 @@
-//! Metadata that is kept as numbers: what a trace used and what that cost. It can be compared only with the JSON that
-//! is made of those numbers.
+//! Metadata stored as numbers: a trace's token usage and cost. It can be compared only with the JSON that is
+//! made of those numbers.
 
 use serde_json::{Map, Value};
 
@@ -8,7 +8,7 @@ use crate::domain::trace::{COST, COST_KEYS, TOKEN_KEYS, TOKEN_USAGE};
 use crate::domain::{Error, Result};
 use crate::search::Number;
 
-/// The metadata that is kept as numbers.
+/// The metadata stored as numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Usage {
     /// `mlflow.trace.tokenUsage`: whole numbers.
@@ -17,16 +17,16 @@ pub enum Usage {
     Cost,
 }
 
-/// What is asked of such metadata.
+/// A test of such metadata.
 #[derive(Debug, Clone, PartialEq)]
 pub enum UsageTest {
-    /// At least one of its numbers is there.
+    /// At least one of its numbers exists.
     Present,
-    /// None is.
+    /// None.
     Absent,
     /// They are these, in the order of [`Usage::columns`]; `None` where no trace can have such metadata.
     Is(Option<Vec<Option<Number>>>),
-    /// They are there, and are not these.
+    /// They exist, and are not these.
     IsNot(Option<Vec<Option<Number>>>),
 }
 
@@ -40,7 +40,7 @@ impl Usage {
         }
     }
 
-    /// Returns the keys in its JSON, which are also the names of the columns.
+    /// Returns the keys in its JSON, which are also the column names.
     pub const fn columns(self) -> &'static [&'static str] {
         match self {
             Self::Tokens => &TOKEN_KEYS,
@@ -48,7 +48,7 @@ impl Usage {
         }
     }
 
-    /// Reads what is asked of the metadata `key`.
+    /// Parses a test of the metadata `key`.
     ///
     /// Upstream: `get_trace_analytics_metadata_filter`.
     pub(super) fn test(
@@ -74,7 +74,7 @@ impl Usage {
         UsageTest::Is(self.numbers(json))
     }
 
-    /// Reads the numbers out of the JSON, if it is exactly as it is written of such numbers.
+    /// Parses the numbers of the JSON, if it is exactly as it would be written.
     fn numbers(self, json: &str) -> Option<Vec<Option<Number>>> {
         let Ok(Value::Object(fields)) = serde_json::from_str(json) else { return None };
         let mut written = Map::new();
